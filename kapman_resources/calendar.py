@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 NEW_YORK = ZoneInfo("America/New_York")
 FIRST_YEAR, LAST_YEAR = 2000, 2035
-REGULAR_CLOSE, EARLY_CLOSE = time(16, 0), time(13, 0)
+REGULAR_OPEN, REGULAR_CLOSE, EARLY_CLOSE = time(9, 30), time(16, 0), time(13, 0)
 
 # Closures no rule can know.
 UNSCHEDULED_CLOSURES = frozenset(
@@ -144,6 +144,21 @@ def last_completed_session(now: datetime) -> date:
     local = now.astimezone(NEW_YORK)
     session = session_on_or_before(local.date())
     return session if close_of(session) <= local else session_offset(session, -1)
+
+
+def capture_session(instant: datetime) -> date:
+    """The session that a snapshot of "now" taken at this instant shows: the last completed one.
+
+    Raises ValueError while the market trades, because such a snapshot mixes two sessions.
+    """
+    local = instant.astimezone(NEW_YORK)
+    today = local.date()
+    if is_session(today) and datetime.combine(today, REGULAR_OPEN, NEW_YORK) <= local < close_of(today):
+        raise ValueError(
+            f"at {local:%Y-%m-%d %H:%M} New York the market trades, and the vendor shows a session that is not over: "
+            f"capture after {close_of(today):%H:%M} or before {REGULAR_OPEN:%H:%M}"
+        )
+    return last_completed_session(instant)
 
 
 def session_time(session: date) -> datetime:

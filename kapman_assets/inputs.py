@@ -1,0 +1,78 @@
+"""What the tables to the right read from the tables to the left, as the frames that the pure rooms expect.
+
+Every read is bounded by the session: nothing dated after it can enter. Does not belong here: formulas, writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import polars as pl
+
+from kapman_metrics.adjust import adjust_for_splits
+from kapman_resources.database.core import Database
+from kapman_resources.database.queries import query
+
+BAR_SCHEMA: dict[str, type[pl.DataType]] = {
+    "symbol": pl.String, "date": pl.Date, "open": pl.Float64, "high": pl.Float64, "low": pl.Float64,
+    "close": pl.Float64, "volume": pl.Float64, "vwap": pl.Float64,
+}  # fmt: skip
+CHAIN_SCHEMA: dict[str, type[pl.DataType]] = {
+    "symbol": pl.String, "contract": pl.String, "expiration": pl.Date, "strike": pl.Float64, "option_type": pl.String,
+    "bid": pl.Float64, "ask": pl.Float64, "last": pl.Float64, "close": pl.Float64, "volume": pl.Float64,
+    "open_interest": pl.Float64, "implied_volatility": pl.Float64, "delta": pl.Float64, "gamma": pl.Float64,
+    "theta": pl.Float64, "vega": pl.Float64, "shares_per_contract": pl.Float64, "last_session": pl.Date,
+    "is_standard": pl.Boolean, "is_live": pl.Boolean, "greeks_source": pl.String,
+}  # fmt: skip
+_SPLIT_SCHEMA: dict[str, type[pl.DataType]] = {
+    "symbol": pl.String, "execution_date": pl.Date, "split_from": pl.Float64, "split_to": pl.Float64,
+}  # fmt: skip
+
+
+def watchlist(database: Database, session: date, *, priority: str | None = None) -> list[str]:
+    """Symbols to work on for a session: today's watchlist and whatever that session already holds.
+
+    So a re-run of an old session never loses a symbol that has left the watchlist since.
+    """
+    return [
+        r["symbol"]
+        for r in database.rows(query("watchlist_of_session"), {"session": session, "priority": priority})
+    ]
+
+
+def history_start(session: date) -> date:
+    """First day of the bars a session is computed from: a fixed anchor, so that successive sessions see one history."""
+    return date(session.year - 2, 1, 1)
+
+
+def raw_bars(database: Database, symbols: Sequence[str], session: date) -> pl.DataFrame:
+    """Bars as traded from history_start to the session, BAR_SCHEMA, sorted by symbol and date."""
+    params = {"symbols": list(symbols), "first": history_start(session), "last": session}
+    return database.frame(query("bars_of_symbols"), params, BAR_SCHEMA).sort("symbol", "date")
+
+
+def splits(database: Database, symbols: Sequence[str], session: date) -> pl.DataFrame:
+    """Splits of the symbols executed up to the session."""
+    return database.frame(
+        query("splits_of_symbols"), {"symbols": list(symbols), "last": session}, _SPLIT_SCHEMA
+    )
+
+
+def adjusted_bars(database: Database, symbols: Sequence[str], session: date) -> pl.DataFrame:
+    """Bars split-adjusted as of the session, BAR_SCHEMA."""
+    return adjust_for_splits(
+        raw_bars(database, symbols, session), splits(database, symbols, session), session
+    )
+
+
+def chain(database: Database, session: date, symbols: Sequence[str] | None = None) -> pl.DataFrame:
+    """The session's stored chains, CHAIN_SCHEMA; all underlyings unless `symbols` names some."""
+    params = {"session": session, "symbols": None if symbols is None else list(symbols)}
+    return database.frame(query("chain_of_session"), params, CHAIN_SCHEMA).sort("symbol", "contract")
+
+
+def spot(database: Database, session: date, symbols: Sequence[str]) -> pl.DataFrame:
+    """symbol, spot: the session's regular close as traded; a symbol without a bar that day is absent."""
+    params = {"session": session, "symbols": list(symbols)}
+    return database.frame(query("spot_of_session"), params, {"symbol": pl.String, "spot": pl.Float64})

@@ -1,0 +1,25 @@
+"""The jobs: what one night runs. Does not belong here: when (schedules.py)."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from kapman_assets.partitions import TRADING_SESSIONS
+
+DAILY_TABLES = (
+    "ohlcv_daily",
+    "options_chains",
+    "options_daily_summary",
+    "daily_snapshots",
+    "recommendations",
+    "outcomes",
+)
+REFERENCE_TABLES = ("tickers", "splits")
+
+daily = dg.define_asset_job(
+    "daily",
+    selection=dg.AssetSelection.assets(*DAILY_TABLES, *REFERENCE_TABLES),
+    partitions_def=TRADING_SESSIONS,
+    description="One session through all six tables, reference data first.",
+    tags={"dagster/priority": "10"},
+)

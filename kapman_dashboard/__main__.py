@@ -1,0 +1,19 @@
+"""`python -m kapman_dashboard --port N`."""
+
+from __future__ import annotations
+
+import argparse
+
+from kapman_dashboard.app import HOST, PORT, run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m kapman_dashboard", description="Kapman's pages and API.")
+    parser.add_argument("--host", default=HOST, help="loopback address to listen on (default %(default)s)")
+    parser.add_argument("--port", type=int, default=PORT, help="port, 0 for a free one (default %(default)s)")
+    chosen = parser.parse_args()
+    run(chosen.host, chosen.port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Where the oracle `ta` 0.11.0 prints a number and Kapman says null: fillers, look-ahead and half-filled
+windows.
+
+Data for tests and documentation; nothing is computed from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """`outputs` are null on a symbol's first `bars` bars although `ta` prints something there."""
+
+    outputs: tuple[str, ...]
+    bars: int
+    reason: str
+
+
+# A close that does not move for a whole window has no band width, no place in its band and no CCI: Kapman
+# says width 0
+# and null. `ta` divides the rounding residue that pandas' running sums keep from earlier bars and prints
+# numbers.
+RESIDUE_ON_FLAT_WINDOWS: tuple[str, ...] = (
+    "cci",
+    "bollinger_hband",
+    "bollinger_lband",
+    "bollinger_pband",
+    "bollinger_wband",
+    "bollinger_hband_indicator",
+    "bollinger_lband_indicator",
+    "stc",
+)
+
+DEVIATIONS: tuple[Deviation, ...] = (
+    Deviation(("average_true_range",), 13, "zeros until the first average exists"),
+    Deviation(("adx",), 27, "zeros until 14 directional indices exist"),
+    Deviation(("adx_pos", "adx_neg"), 15, "zeros until the smoothed movements run"),
+    Deviation(
+        ("kst",), 44, "closes before the first bar are replaced by the mean of the whole series (look-ahead)"
+    ),
+    Deviation(("kst_sig", "kst_diff"), 52, "means of the values above, and of fewer than 9 of them"),
+    Deviation(("ichimoku_b",), 51, "middle of fewer than 52 bars"),
+    Deviation(
+        ("keltner_channel_hband", "keltner_channel_lband"), 19, "means of fewer than 20 bars around no middle"
+    ),
+    Deviation(
+        ("keltner_channel_hband_indicator", "keltner_channel_lband_indicator", "keltner_channel_pband"),
+        19,
+        "comparison with a band of fewer than 20 bars",
+    ),
+    Deviation(
+        ("bollinger_hband_indicator", "bollinger_lband_indicator"),
+        19,
+        "0 (inside) before there is a band",
+    ),
+    Deviation(("psar",), 2, "the close instead of a stop"),
+    Deviation(
+        ("psar_up_indicator", "psar_down_indicator"), 3, "a mark of reversal without a trend before it"
+    ),
+)

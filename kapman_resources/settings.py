@@ -1,0 +1,128 @@
+"""Every configuration name in one place: environment, then `.env`, then the defaults below.
+
+Names are the specification's. Half-set groups are refused with the name of the missing variable. Secrets never
+appear in a repr, a log or Dagster metadata.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class SettingsError(ValueError):
+    """The configuration is incomplete or contradictory; the message names the variable and the way out."""
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_file=(ROOT / ".env", ".env"),
+        env_file_encoding="utf-8",
+        extra="ignore",
+        populate_by_name=True,
+        env_ignore_empty=True,
+    )
+
+    kapman_home: Path = Field(ROOT / ".kapman", description="state of the embedded services")
+    database_url: str | None = Field(None, description="PostgreSQL 16+; unset: embedded under KAPMAN_HOME")
+    db_password: SecretStr | None = Field(None, description="password for DATABASE_URL when the URL has none")
+
+    market_data_provider: Literal["polygon"] = "polygon"
+    polygon_api_key: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("POLYGON_API_KEY", "MASSIVE_API_KEY"), description="REST key"
+    )
+    polygon_base_url: str = Field("https://api.massive.com", description="REST address")
+    polygon_s3_endpoint: str = Field("https://files.massive.com", description="flat files' S3 address")
+    aws_access_key_id: SecretStr | None = Field(None, description="flat files' S3 access key")
+    aws_secret_access_key: SecretStr | None = Field(None, description="flat files' S3 secret")
+    s3_bucket: str = Field("flatfiles", description="flat files' bucket")
+    polygon_mcp_url: str | None = Field(
+        None, description="metrics server; unset: metrics are computed locally"
+    )
+
+    ai_provider: Literal["rules", "claude", "openai"] = Field(
+        "rules", description="who chooses among the candidates"
+    )
+    claude_api_key: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("CLAUDE_API_KEY", "ANTHROPIC_API_KEY")
+    )
+    openai_api_key: SecretStr | None = None
+
+    smtp_host: str | None = Field(None, description="mail server; unset: no mail")
+    smtp_port: int = 587
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    notification_email: str | None = Field(None, description="where alerts go")
+
+    daily_job_hour: int = Field(4, ge=0, le=23)
+    daily_job_minute: int = Field(0, ge=0, le=59)
+    timezone: str = Field(
+        "America/New_York", description="zone of the schedule; sessions are always New York's"
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        from zoneinfo import ZoneInfo
+
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"TIMEZONE={value!r} is not a zone name such as America/New_York") from error
+        return value
+
+    @model_validator(mode="after")
+    def _groups_are_whole(self) -> Self:
+        def needs(name: str, value: object, because: str) -> None:
+            if not value:
+                raise ValueError(f"{name} is not set, but {because}: set it in the environment or in .env")
+
+        if self.aws_access_key_id or self.aws_secret_access_key:
+            needs("AWS_ACCESS_KEY_ID", self.aws_access_key_id, "AWS_SECRET_ACCESS_KEY is")
+            needs("AWS_SECRET_ACCESS_KEY", self.aws_secret_access_key, "AWS_ACCESS_KEY_ID is")
+        if self.smtp_host:
+            needs("NOTIFICATION_EMAIL", self.notification_email, "SMTP_HOST is")
+        if self.smtp_user or self.smtp_password:
+            needs("SMTP_HOST", self.smtp_host, "SMTP_USER or SMTP_PASSWORD is")
+            needs("SMTP_USER", self.smtp_user, "SMTP_PASSWORD is")
+            needs("SMTP_PASSWORD", self.smtp_password, "SMTP_USER is")
+        if self.ai_provider == "claude":
+            needs("CLAUDE_API_KEY", self.claude_api_key, "AI_PROVIDER is claude")
+        if self.ai_provider == "openai":
+            needs("OPENAI_API_KEY", self.openai_api_key, "AI_PROVIDER is openai")
+        return self
+
+    def require_market_data_keys(self) -> None:
+        """Raises SettingsError naming the first missing vendor credential."""
+        for name, value in (
+            ("POLYGON_API_KEY", self.polygon_api_key),
+            ("AWS_ACCESS_KEY_ID", self.aws_access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", self.aws_secret_access_key),
+        ):
+            if value is None:
+                raise SettingsError(
+                    f"{name} is not set: put the vendor's keys into .env (see .env.example), "
+                    "or run `./kapman demo`, which needs none"
+                )
+
+    @property
+    def home(self) -> Path:
+        return self.kapman_home.expanduser().resolve()
+
+
+def load_settings() -> Settings:
+    """Settings of this process; raises SettingsError with one line per fault."""
+    try:
+        return Settings()  # type: ignore[call-arg]  # fields come from the environment
+    except ValidationError as error:
+        faults = []
+        for item in error.errors():
+            name = str(item["loc"][0]).upper() if item["loc"] else ""
+            text = item["msg"].removeprefix("Value error, ")
+            faults.append(text if not name or name in text else f"{name}={item['input']!r}: {text}")
+        raise SettingsError("; ".join(faults)) from error

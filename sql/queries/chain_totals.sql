@@ -1,0 +1,2 @@
+SELECT count(*) AS row_count, count(DISTINCT symbol) AS symbol_count FROM options_chains
+WHERE time BETWEEN session_time(%(first)s) AND session_time(%(last)s)

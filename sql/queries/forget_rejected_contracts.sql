@@ -1,0 +1,2 @@
+DELETE FROM rejected_rows
+WHERE dataset = %(dataset)s AND session_date = %(session)s AND symbol = ANY (%(symbols)s)

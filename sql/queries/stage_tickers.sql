@@ -1,0 +1,3 @@
+CREATE TEMPORARY TABLE listed_tickers (
+    symbol text, name text, ticker_type text, primary_exchange text, is_active boolean, delisted_date date
+) ON COMMIT DROP
