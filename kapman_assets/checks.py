@@ -103,8 +103,8 @@ def table_checks(guard: TableGuard) -> dg.AssetChecksDefinition:
             metadata={"rows": counts[-1], "finding": shortfall or "none"},
         )  # fmt: skip
         key = ", ".join(guard.key)
-        doubled = f"SELECT count(*) FROM (SELECT 1 FROM {guard.table} WHERE {guard.within} GROUP BY {key} HAVING count(*) > 1) d"
-        twice = database.value(doubled, span)
+        keys = f"SELECT 1 FROM {guard.table} WHERE {guard.within} GROUP BY {key} HAVING count(*) > 1"
+        twice = database.value(f"SELECT count(*) FROM ({keys}) doubled", span)
         yield dg.AssetCheckResult(
             check_name="one_row_per_key", asset_key=asset, passed=twice == 0, metadata={"doubled_keys": twice}
         )
@@ -128,7 +128,8 @@ def _row_counts(guard: TableGuard, database: Database, session: date) -> list[in
     """Rows of the stored sessions among the 20 before, oldest first, then of the session itself (0 when absent)."""
     from kapman_resources.calendar import session_offset
 
-    grouped = f"SELECT {guard.session} AS s, count(*) AS n FROM {guard.table} WHERE {guard.within} GROUP BY 1 ORDER BY 1"
+    counts = f"SELECT {guard.session} AS s, count(*) AS n FROM {guard.table}"
+    grouped = f"{counts} WHERE {guard.within} GROUP BY 1 ORDER BY 1"
     span = {"first": session_offset(session, -20), "last": session}
     found = {row["s"]: row["n"] for row in database.rows(grouped, span)}
     newest = found.pop(session, 0)

@@ -6,6 +6,7 @@ Does not belong here: how a number is computed (kapman_metrics, kapman_wyckoff) 
 import json
 from collections.abc import Sequence
 from datetime import date
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
@@ -20,7 +21,7 @@ from kapman_assets.options_daily_summary import options_daily_summary
 from kapman_assets.partitions import LOOKBACK_252, SAME_SESSION, SINGLE_RUN, TRADING_SESSIONS, session_of_key
 from kapman_assets.splits import splits
 from kapman_assets.stages import open_stage
-from kapman_metrics.adjust import unexplained_jumps
+from kapman_metrics.adjust import adjust_for_splits, unexplained_jumps
 from kapman_metrics.price import hv_history
 from kapman_metrics.quality import data_quality, missing_inputs
 from kapman_resources.calendar import session_offset
@@ -29,6 +30,9 @@ from kapman_resources.database.queries import query
 from kapman_resources.metrics import MetricsProvider
 from kapman_resources.notify import Notification, Notifier
 from kapman_wyckoff.engine import MODEL_VERSION, analyze, snapshot
+
+if TYPE_CHECKING:
+    pass
 
 _IV_HISTORY = {"symbol": pl.String, "date": pl.Date, "average_iv": pl.Float64, "hv_20": pl.Float64}
 _ALERTED = ("CRITICAL", "HIGH")
@@ -80,7 +84,7 @@ def compute(
 ) -> pl.DataFrame:
     """The session's rows, one per symbol, columns of the table but `time`."""
     raw, split_list = inputs.raw_bars(database, symbols, session), inputs.splits(database, symbols, session)
-    bars = inputs.adjusted_bars(database, symbols, session)
+    bars = adjust_for_splits(raw, split_list, session)
     chain, spot = inputs.chain(database, session, symbols), inputs.spot(database, session, symbols)
     earlier = {"symbols": list(symbols), "session": session, "first": session_offset(session, -252)}
     history = database.frame(query("volatility_history"), earlier, _IV_HISTORY)

@@ -4,6 +4,7 @@ Does not belong here: how the file is fetched (market_data) or which rows are go
 """
 
 from datetime import date
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
@@ -16,6 +17,9 @@ from kapman_metrics.bars import CleanBars, clean_bars
 from kapman_resources.database.core import Database
 from kapman_resources.database.queries import query
 from kapman_resources.market_data.protocol import BarFile, MarketData, VendorError
+
+if TYPE_CHECKING:
+    pass
 
 _CHUNK = 21  # sessions held in memory at once, about a month
 
@@ -90,8 +94,9 @@ def _store(database: Database, file: BarFile, clean: CleanBars) -> None:
         )
         database.copy(connection, "rejected_rows", rejected)
         manifest = {
-            **key, "symbol": "*", "source": file.source, "etag": file.etag, "size": file.size_bytes, "rows": bars.height,
-            "rejected": rejected.height, "captured_at": None, "oi_session": None, "label": file.label,
+            **key, "symbol": "*", "source": file.source, "etag": file.etag, "size": file.size_bytes,
+            "rows": bars.height, "rejected": rejected.height, "captured_at": None, "oi_session": None,
+            "label": file.label,
         }  # fmt: skip
         connection.execute(query("record_load"), manifest)
 

@@ -3,8 +3,8 @@
 Does not belong here: how a chain is fetched (market_data) or which contracts are good (kapman_metrics.chain).
 """
 
-from collections.abc import Iterable
 from datetime import date
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
@@ -21,6 +21,9 @@ from kapman_resources.clock import SessionClock
 from kapman_resources.database.core import Database
 from kapman_resources.database.queries import query
 from kapman_resources.market_data.protocol import ChainCapture, MarketData, NotYetPublished, VendorAnswerError
+
+if TYPE_CHECKING:
+    pass
 
 _LIVE_SESSIONS = (
     10  # a contract that neither traded nor was quoted this long is dead unless it still has greeks
@@ -172,7 +175,7 @@ options_chains_checks = table_checks(GUARD)
 @dg.asset_check(asset=options_chains, description="every watchlist symbol has a chain for the newest session")
 def options_chains_cover_the_watchlist(
     context: dg.AssetCheckExecutionContext, database: ResourceParam[Database]
-) -> Iterable[dg.AssetCheckResult]:
+) -> dg.AssetCheckResult:
     """A missing chain is shown, not inferred: what depends on it becomes partial for that symbol."""
     session = session_of_key(context.partition_keys[-1])
     stored = {
@@ -181,6 +184,6 @@ def options_chains_cover_the_watchlist(
         if r["row_count"]
     }
     absent = [symbol for symbol in inputs.watchlist(database, session) if symbol not in stored]
-    yield dg.AssetCheckResult(
+    return dg.AssetCheckResult(
         passed=not absent, severity=dg.AssetCheckSeverity.WARN, metadata={"without_a_chain": absent or "none"}
     )

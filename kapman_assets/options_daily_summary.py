@@ -1,5 +1,7 @@
 """Table options_daily_summary: one row per underlying and session, aggregated from its stored chain."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 import polars as pl
 from dagster import ResourceParam
@@ -11,6 +13,9 @@ from kapman_assets.partitions import SAME_SESSION, SINGLE_RUN, TRADING_SESSIONS
 from kapman_assets.stages import open_stage
 from kapman_metrics.dealer import options_daily_summary as summarise
 from kapman_resources.database.core import Database
+
+if TYPE_CHECKING:
+    pass
 
 
 @dg.asset(

@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -24,6 +24,9 @@ from kapman_assets.stages import open_stage
 from kapman_resources.calendar import sessions_between
 from kapman_resources.database.core import Connection, Database
 from kapman_resources.database.queries import query
+
+if TYPE_CHECKING:
+    pass
 
 _IDS = uuid.UUID("6b61706d-616e-4a64-8269-636500000002")
 _OPEN_DAYS = 130  # the longest advice expires after 90 days and its exit is known a session later

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -27,6 +27,9 @@ from kapman_assets.stages import open_stage
 from kapman_resources.ai import AdviceProvider, RulesProvider
 from kapman_resources.database.core import Connection, Database
 from kapman_resources.database.queries import query
+
+if TYPE_CHECKING:
+    pass
 
 _IDS = uuid.UUID(
     "6b61706d-616e-4a64-8269-636500000001"

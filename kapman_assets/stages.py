@@ -1,4 +1,4 @@
-"""What every table's asset shares: its sessions, its audit row, the metadata it reports, and how a failure is worded."""
+"""What every table's asset shares: its sessions, its audit row, the metadata it reports, how a failure is worded."""
 
 from __future__ import annotations
 
@@ -79,7 +79,10 @@ def _audited(context: dg.AssetExecutionContext, database: Database, sessions: li
 
 
 def refuse_mixed_data(database: Database, label: str | None) -> None:
-    """Raises MixedDataError when the database already holds data of another origin than `label` (None: the vendor's)."""
+    """Raises MixedDataError when the database already holds data of another origin than `label`.
+
+    None is the vendor's own.
+    """
     found = database.rows("SELECT DISTINCT data_label FROM load_manifest")
     others = [row["data_label"] for row in found if row["data_label"] != label]
     if others:

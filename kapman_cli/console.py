@@ -1,4 +1,4 @@
-"""How the command speaks: one console, one line for an error, tables, progress on a terminal and plain lines elsewhere."""
+"""How the command speaks: one line for an error, tables, progress on a terminal and plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from kapman_cli import report, services
 from kapman_cli.console import CliError, progress, say
 from kapman_resources import calendar, clock
 from kapman_resources.database import Database, Migrations
+from kapman_resources.database.queries import query
 from kapman_resources.database.urls import kapman_url
 from kapman_resources.settings import Settings, load_settings
 
@@ -48,6 +49,17 @@ class Simulator:
         self.address = f"http://127.0.0.1:{port}"
         self.label, self.now = label, now
 
+    def environment(self) -> dict[str, str]:
+        """The settings that point the product at this vendor."""
+        return {
+            "POLYGON_BASE_URL": self.address,
+            "POLYGON_S3_ENDPOINT": self.address,
+            "POLYGON_API_KEY": "simulated-key",
+            "AWS_ACCESS_KEY_ID": "simulated",
+            "AWS_SECRET_ACCESS_KEY": "simulated-secret",
+            "S3_BUCKET": "flatfiles",
+        }
+
     def state(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"{self.address}/simulator", timeout=10) as answer:
             return json.load(answer)
@@ -59,12 +71,14 @@ class Simulator:
 
 
 @contextmanager
-def simulator(data: Path | None, seed: int, port: int, now: datetime | None) -> Iterator[Simulator]:
+def simulator(
+    data: Path | None, seed: int, port: int, now: datetime | None, *, symbols: int = 300
+) -> Iterator[Simulator]:
     """Starts the simulated vendor as a process and stops it afterwards; raises CliError with its own words."""
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready.json"
         command = [sys.executable, "-m", "kapman_simulator", "--port", str(port), "--seed", str(seed)]
-        command += ["--ready-file", str(ready), "--parent", str(os.getpid())]
+        command += ["--symbols", str(symbols), "--ready-file", str(ready), "--parent", str(os.getpid())]
         command += ["--data", str(data)] if data is not None else []
         command += ["--now", now.isoformat()] if now is not None else []
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -134,14 +148,7 @@ def _use(vendor: Simulator, database: Database) -> None:
             f"this KAPMAN_HOME holds {other[0]['data_label'] or 'real'} data: run the demo in another one, for example "
             "KAPMAN_HOME=.kapman-demo ./kapman demo"
         )
-    os.environ |= {
-        "POLYGON_BASE_URL": vendor.address,
-        "POLYGON_S3_ENDPOINT": vendor.address,
-        "POLYGON_API_KEY": "simulated-key",
-        "AWS_ACCESS_KEY_ID": "simulated",
-        "AWS_SECRET_ACCESS_KEY": "simulated-secret",
-        "S3_BUCKET": "flatfiles",
-    }
+    os.environ |= vendor.environment()
 
 
 def _sessions(vendor: Simulator) -> list[date]:
@@ -160,8 +167,9 @@ def _load_history(settings: Settings, database: Database, vendor: Simulator, fir
     start = calendar.sessions_between(date(first.year - YEARS_OF_BARS, first.month, 1), last)
     _at(vendor, night_after(last))
     span = {"first": start[0], "last": last}
-    loaded = "SELECT count(*) FROM load_manifest WHERE dataset = 'ohlcv_daily' AND session_date BETWEEN %(first)s AND %(last)s"
-    with progress(f"bars {start[0]} to {last}", len(start), lambda: database.value(loaded, span)):
+    with progress(
+        f"bars {start[0]} to {last}", len(start), lambda: database.value(query("loaded_bar_files"), span)
+    ):
         found = run_sessions(settings, start[0], last, ["tickers", "splits", "ohlcv_daily"])
     _demand(found, f"bars {start[0]} to {last}")
     bars = next(t for t in found.tables if t.table == "ohlcv_daily").facts
@@ -174,8 +182,9 @@ def _run_day(settings: Settings, vendor: Simulator, session: date) -> None:
     _demand(found, f"session {session}")
     rows = {t.table: t.facts.get("rows", 0) for t in found.tables}
     say(
-        f"session {session}: {rows['ohlcv_daily']} bars, {rows['options_chains']:,} contracts, {rows['daily_snapshots']} "
-        f"snapshots, {rows['recommendations']} advised, {rows['outcomes']} outcomes, {found.seconds:.1f} s"
+        f"session {session}: {rows['ohlcv_daily']} bars, {rows['options_chains']:,} contracts, "
+        f"{rows['daily_snapshots']} snapshots, {rows['recommendations']} advised, {rows['outcomes']} outcomes, "
+        f"{found.seconds:.1f} s"
     )
 
 

@@ -1,4 +1,7 @@
-"""Which exceptions are a user's to put right: their message is printed alone. Everything else is our bug and keeps its traceback."""
+"""Which exceptions are the user's to put right: their message is printed alone.
+
+Everything else is our bug and keeps its traceback.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,15 @@ from kapman_resources.market_data import VendorError
 from kapman_resources.settings import SettingsError
 
 _USERS = (
-    CliError, NoSuchSession, MixedDataError, ClockError, DatabaseError, EmbeddedPostgresError, VendorError, SettingsError,
-)  # fmt: skip
+    CliError,
+    NoSuchSession,
+    MixedDataError,
+    ClockError,
+    DatabaseError,
+    EmbeddedPostgresError,
+    VendorError,
+    SettingsError,
+)
 
 
 def sentence_for(error: Exception) -> str | None:

@@ -11,6 +11,7 @@ from kapman_cli.console import CliError, progress, say
 from kapman_cli.report import print_report
 from kapman_resources import calendar, clock
 from kapman_resources.database import Database
+from kapman_resources.database.queries import query
 from kapman_resources.settings import Settings
 
 # The vendor's chain snapshot knows only now: for the past, chains are what was stored on their day.
@@ -34,10 +35,8 @@ def run_backfill(
     """One run over the range; what is stored already is not fetched again, so a broken one resumes."""
     sessions = sessions_of(first, last)
     span = {"first": sessions[0], "last": sessions[-1]}
-    loaded = "SELECT count(*) FROM load_manifest WHERE dataset = 'ohlcv_daily' AND session_date BETWEEN %(first)s AND %(last)s"
-    with progress(
-        f"bars {sessions[0]} to {sessions[-1]}", len(sessions), lambda: database.value(loaded, span)
-    ):
+    title = f"bars {sessions[0]} to {sessions[-1]}"
+    with progress(title, len(sessions), lambda: database.value(query("loaded_bar_files"), span)):
         report = run_sessions(settings, sessions[0], sessions[-1], tables or HISTORY_TABLES)
     print_report(report, f"sessions {sessions[0]} to {sessions[-1]} ({len(sessions)})")
     if tables is None:

@@ -222,7 +222,7 @@ def bench(
         else:
             verdict = "ok" if measure.ok else "MISSED"
             say(
-                f"{measure.name}: {measure.value:g} {measure.unit} (must {measure.must}; against {measure.peer}) {verdict}"
+                f"{measure.name}: {measure.value:g} {measure.unit}, must {measure.must}, {verdict} ({measure.peer})"
             )
     if not good:
         raise typer.Exit(1)

@@ -47,10 +47,10 @@ def remove(database: Database, name: str, symbols: Sequence[str]) -> None:
     """Raises CliError for a symbol that is not in the portfolio; the others are removed."""
     with database.transaction() as connection:
         portfolio = _portfolio_id(connection, name)
-        gone = {
-            symbol: connection.execute(query("remove_from_portfolio"), {"portfolio": portfolio, "symbol": symbol}).rowcount
-            for symbol in symbols
-        }  # fmt: skip
+        gone = {}
+        for symbol in symbols:
+            row = {"portfolio": portfolio, "symbol": symbol}
+            gone[symbol] = connection.execute(query("remove_from_portfolio"), row).rowcount
     removed = [s for s, count in gone.items() if count]
     if removed:
         say(f"{name}: removed {', '.join(removed)}")

@@ -17,7 +17,7 @@ def run_query(database: Database, statement: str, as_csv: bool) -> None:
     try:
         with database.transaction() as connection:
             connection.execute("SET TRANSACTION READ ONLY")
-            cursor = connection.cursor(row_factory=tuple_row).execute(statement)  # type: ignore[arg-type]
+            cursor = connection.cursor(row_factory=tuple_row).execute(statement)
             if cursor.description is None:
                 raise CliError("the statement answers nothing: `kapman sql` is for SELECT")
             names = [column.name for column in cursor.description]

@@ -1,4 +1,4 @@
-"""The trader's pages and the REST API over what the pipeline stored: FastAPI and Jinja2, no script, loopback only.
+"""The trader's pages and the REST API over what the pipeline stored: FastAPI, Jinja2, no script, loopback.
 
 Does not belong here: computing anything that the pipeline should have stored.
 """

@@ -1,4 +1,4 @@
-"""The application: pages under /, JSON under /api, health, static files, and the server that runs it on loopback.
+"""The application: pages under /, JSON under /api, health, static files, and its server on loopback.
 
 Does not belong here: what a page shows (pages), what is read (queries).
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from contextlib import suppress
 
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
@@ -64,7 +65,9 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            raise CannotServe(f"port {port} on {host} is in use: choose another, for example --port {port + 1}") from error
+            raise CannotServe(
+                f"port {port} on {host} is in use: choose another, for example --port {port + 1}"
+            ) from error
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise CannotServe(f"cannot listen on {host} port {port}: {reason}") from error
     return listener
@@ -79,13 +82,17 @@ def run(host: str = HOST, port: int = PORT) -> None:
 
     if not _is_loopback(host):
         raise CannotServe(
-            f"the dashboard has no login yet and listens on this machine only: host {host} is refused, use {HOST}"
+            f"the dashboard has no login yet and listens on this machine only: "
+            f"host {host} is refused, use {HOST}"
         )
     with _listen(host, port) as listener, Database(kapman_url(load_settings()), max_size=8) as database:
         app = create_app(database)
         # without a login, a foreign page that resolves its own name to 127.0.0.1 must not read this one
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1", "[::1]", "::1", host])
+        app.add_middleware(
+            TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1", "[::1]", "::1", host]
+        )
         shown = f"[{host}]" if ":" in host else host
         print(f"Kapman dashboard on http://{shown}:{listener.getsockname()[1]}", flush=True)
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
-        uvicorn.Server(config).run(sockets=[listener])
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])

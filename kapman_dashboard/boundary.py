@@ -1,4 +1,4 @@
-"""What may come in through a URL: symbols, sessions, allow-listed filter values. Everything else is refused here.
+"""What may come in through a URL: symbols, sessions, allow-listed filter values. The rest is refused.
 
 Does not belong here: whether a symbol or session is stored (queries), and how a refusal looks (errors).
 """
@@ -24,17 +24,23 @@ def _refuse(message: str) -> HTTPException:
     return HTTPException(status_code=422, detail=message)
 
 
-def checked_symbol(symbol: Annotated[str, Path(description="vendor's symbol, case-sensitive, such as BRK.B")]) -> str:
+def checked_symbol(
+    symbol: Annotated[str, Path(description="vendor's symbol, case-sensitive, such as BRK.B")],
+) -> str:
     """The symbol of the path; 422 when it cannot be one."""
     if not _SYMBOL.match(symbol):
-        raise _refuse(f"{symbol[:40]!r} is not a ticker symbol: a letter, then at most 19 letters, digits, dots or hyphens")
+        raise _refuse(
+            f"{symbol[:40]!r} is not a ticker symbol: a letter, then up to 19 letters, digits, . or -"
+        )
     return symbol
 
 
 def checked_session(
-    session: Annotated[str | None, Query(description="as-of session YYYY-MM-DD; without it the newest stored")] = None,
+    session: Annotated[
+        str | None, Query(description="as-of session YYYY-MM-DD; without it the newest stored")
+    ] = None,
 ) -> date | None:
-    """The as-of session asked for, None for the newest; 422 for text that is no date or outside the calendar."""
+    """The as-of session asked for, None for the newest; 422 for no date or one outside the calendar."""
     if session is None or session == "":
         return None
     try:

@@ -1,4 +1,4 @@
-"""Refusals and failures: one page that says what to do, or one problem document under /api. Never a stack trace.
+"""Refusals and failures: a page that says what to do, or a problem document under /api. No stack trace.
 
 Does not belong here: what is refused (boundary, queries).
 """
@@ -31,7 +31,13 @@ def _respond(request: Request, status: int, message: str) -> Response:
         document = {"type": "about:blank", "title": title, "status": status, "detail": message}
         return JSONResponse(document, status_code=status, media_type="application/problem+json")
     return page.render(
-        request, "error.html", session=None, labels=_labels(request), status=status, title=title, message=message
+        request,
+        "error.html",
+        session=None,
+        labels=_labels(request),
+        status=status,
+        title=title,
+        message=message,
     )
 
 

@@ -1,4 +1,4 @@
-"""Numbers, dates and legs as text. One dash for everything that is missing, so that it is never an empty cell.
+"""Numbers, dates and legs as text. One dash for everything that is missing, never an empty cell.
 
 Text only; does not belong here: HTML, and which number is shown.
 """
@@ -25,7 +25,7 @@ def fixed(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
     if is_missing(value):
         return MISSING
     text = f"{value:{'+' if signed else ''},.{digits}f}"
-    return text.replace("-", "−")
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def price(value: float | None) -> str:

@@ -22,7 +22,7 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """`newest_session` is null while nothing is stored; `age_in_sessions` counts from the last completed session."""
+    """`newest_session` is null while nothing is stored; the age counts from the last completed session."""
 
     ready: bool
     database: str
@@ -53,6 +53,8 @@ def _readiness(reader: page.Reader) -> Readiness:
     except NothingStored:
         return Readiness(ready=True, database="ok")
     except (DatabaseError, psycopg.Error, PoolTimeout) as error:
-        return Readiness(ready=False, database=str(error).splitlines()[0] if str(error) else type(error).__name__)
+        return Readiness(
+            ready=False, database=str(error).splitlines()[0] if str(error) else type(error).__name__
+        )
     age = page.session_age(session)
     return Readiness(ready=True, database="ok", newest_session=session.newest, age_in_sessions=age.sessions)

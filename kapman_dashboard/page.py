@@ -1,4 +1,4 @@
-"""What every page shares: the template environment, the data label, the session shown and the way to a response.
+"""What every page shares: template environment, data label, session shown, the way to a response.
 
 Does not belong here: what any one page shows.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,9 @@ STATIC = HERE / "static"
 
 @dataclass(frozen=True)
 class SessionAge:
-    """How far the shown session is behind the last completed one, by the clock. Negative never happens in life."""
+    """How far the newest stored session is behind `expected`, the last completed one by the clock."""
 
-    expected: Any
+    expected: date
     sessions: int | None
 
     @property
@@ -43,7 +44,9 @@ def reader(request: Request) -> Reader:
 def session_age(session: ShownSession) -> SessionAge:
     """Age of the newest stored session in sessions; 0 when it is the last completed one."""
     expected = clock.last_completed_session()
-    return SessionAge(expected, 0 if session.newest > expected else formats.sessions_since(session.newest, expected))
+    return SessionAge(
+        expected, 0 if session.newest > expected else formats.sessions_since(session.newest, expected)
+    )
 
 
 @cache
@@ -63,22 +66,42 @@ def environment() -> Environment:
     )
     env.globals.update(words=vocabulary, asset_version=_asset_version())
     for name in (
-        "fixed", "price", "premium", "percent", "compact", "whole", "plain", "day", "short_day", "eastern", "counted",
+        "fixed",
+        "price",
+        "premium",
+        "percent",
+        "compact",
+        "whole",
+        "plain",
+        "day",
+        "short_day",
+        "eastern",
+        "counted",
         "leg",
-    ):  # fmt: skip
+    ):
         env.filters[name] = getattr(formats, name)
     return env
 
 
 def render(
-    request: Request, template: str, *, session: ShownSession | None, labels: list[str], status: int = 200, **values: Any
+    request: Request,
+    template: str,
+    *,
+    session: ShownSession | None,
+    labels: list[str],
+    status: int = 200,
+    **values: Any,
 ) -> HTMLResponse:
     """The page as a response; `labels` are printed above everything else."""
-    text = environment().get_template(template).render(
-        request_path=request.url.path,
-        session=session,
-        session_query=f"?session={session.in_urls}" if session and session.in_urls else "",
-        labels=labels,
-        **values,
+    text = (
+        environment()
+        .get_template(template)
+        .render(
+            request_path=request.url.path,
+            session=session,
+            session_query=f"?session={session.in_urls}" if session and session.in_urls else "",
+            labels=labels,
+            **values,
+        )
     )
     return HTMLResponse(text, status_code=status)

@@ -1,4 +1,4 @@
-"""Geometry of the price chart, drawn as SVG by the template: close line, volume, range box, levels, event marks.
+"""Geometry of the price chart that the template draws as SVG: line, volume, range box, levels, marks.
 
 Coordinates only; does not belong here: which levels exist (the snapshot) and how they look (the stylesheet).
 """
@@ -14,17 +14,19 @@ from typing import Any
 from kapman_dashboard import formats
 
 WIDTH, HEIGHT = 720.0, 340.0
-LEFT, RIGHT, TOP = 8.0, 104.0, 16.0
+LEFT, RIGHT, TOP = 8.0, 126.0, 16.0
 PRICE_BOTTOM, VOLUME_TOP, VOLUME_BOTTOM = 262.0, 274.0, 314.0
 LABEL_STEP = 17.0  # labels nearer than this would touch on a phone
-REACH = 0.35  # a level farther than this share of the price range beyond it is named, not drawn
+LETTER = 11.0
+REACH = 0.6  # a level farther than this share of the price range beyond it is named, not drawn
 
 
 @dataclass(frozen=True)
 class Level:
-    """A horizontal line: its name, price and CSS class."""
+    """A horizontal line: its name, the name where room is short, price and CSS class."""
 
     name: str
+    short: str
     value: float
     kind: str
 
@@ -34,7 +36,6 @@ class DrawnLevel:
     level: Level
     y: float
     label_y: float
-    text: str
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class PriceChart:
     range_box: Box | None
     marks: tuple[Mark, ...]
     summary: str
+    right: float = WIDTH - RIGHT
 
 
 def _nice_step(span: float, count: int) -> float:
@@ -132,7 +134,9 @@ def price_chart(
     low, high = min(closes), max(closes)
     reach = REACH * (high - low) or 0.05 * high
     near = [level for level in levels if low - reach <= level.value <= high + reach]
-    edges = [edge for edge in (support, resistance) if edge is not None and low - reach <= edge <= high + reach]
+    edges = [
+        edge for edge in (support, resistance) if edge is not None and low - reach <= edge <= high + reach
+    ]
     scale = _Scale(bars, [*closes, *edges, *(level.value for level in near)])
 
     points = [f"{scale.x(i)},{scale.y(close)}" for i, close in enumerate(closes)]
@@ -145,13 +149,14 @@ def price_chart(
         last=Mark("", scale.x(len(bars) - 1), scale.y(closes[-1]), 0.0, False, formats.price(closes[-1])),
         price_ticks=_price_ticks(scale),
         day_ticks=_day_ticks(bars, scale),
-        levels=_levels([*near, Level("Close", closes[-1], "close")], scale),
+        levels=_levels([*near, Level("Close", "", closes[-1], "close")], scale),
         outside=tuple(level for level in levels if level not in near),
         range_box=_range_box(bars, scale, support, resistance, range_start),
         marks=_marks(bars, scale, events),
         summary=(
-            f"Close from {formats.price(closes[0])} on {formats.day(bars[0]['date'])} to {formats.price(closes[-1])} on "
-            f"{formats.day(bars[-1]['date'])}, lowest {formats.price(low)}, highest {formats.price(high)}"
+            f"Close from {formats.price(closes[0])} on {formats.day(bars[0]['date'])} "
+            f"to {formats.price(closes[-1])} on {formats.day(bars[-1]['date'])}, "
+            f"lowest {formats.price(low)}, highest {formats.price(high)}"
         ),
     )
 
@@ -183,7 +188,9 @@ def _day_ticks(bars: Sequence[Mapping[str, Any]], scale: _Scale) -> tuple[Tick, 
         if i and bar["date"].month != bars[i - 1]["date"].month:
             at = scale.x(i)
             if (not found or at - found[-1].at >= 52) and at <= WIDTH - RIGHT - 24:
-                found.append(Tick(at, f"{bar['date']:%b}" + (f" {bar['date']:%Y}" if bar["date"].month == 1 else "")))
+                found.append(
+                    Tick(at, f"{bar['date']:%b}" + (f" {bar['date']:%Y}" if bar["date"].month == 1 else ""))
+                )
     return tuple(found)
 
 
@@ -191,8 +198,7 @@ def _levels(levels: Sequence[Level], scale: _Scale) -> tuple[DrawnLevel, ...]:
     heights = [scale.y(level.value) for level in levels]
     labels = _spread(heights, TOP, PRICE_BOTTOM)
     return tuple(
-        DrawnLevel(level, y, round(label, 1), f"{level.name} {formats.price(level.value)}")
-        for level, y, label in zip(levels, heights, labels, strict=True)
+        DrawnLevel(level, y, round(label, 1)) for level, y, label in zip(levels, heights, labels, strict=True)
     )
 
 
@@ -214,6 +220,20 @@ def _range_box(
     return Box(x, top, round(scale.x(len(bars) - 1) - x, 1), round(bottom - top, 1))
 
 
+def _is_low(bars: Sequence[Mapping[str, Any]], index: int) -> bool:
+    """Whether the close stands under its neighbours', so that a label below it stays clear of the line."""
+    around = [bar["close"] for bar in bars[max(index - 3, 0) : index + 4]]
+    return bars[index]["close"] < sum(around) / len(around)
+
+
+def _touches(mark: Mark, code: str, x: float, text_y: float) -> bool:
+    """Whether a new label would touch the mark's, at the letter size of a phone."""
+    return (
+        abs(mark.x - x) < LETTER * (len(mark.code) + len(code)) / 2
+        and abs(mark.text_y - text_y) < LABEL_STEP - 1
+    )
+
+
 def _marks(
     bars: Sequence[Mapping[str, Any]], scale: _Scale, events: Sequence[Mapping[str, Any]]
 ) -> tuple[Mark, ...]:
@@ -223,16 +243,18 @@ def _marks(
         index = place.get(str(event.get("event_date")))
         if index is None:
             continue
+        code = str(event.get("type"))
         x, y = scale.x(index), scale.y(bars[index]["close"])
-        text_y = y - 10
-        while any(abs(mark.x - x) < 40 and abs(mark.text_y - text_y) < 12 for mark in found):
-            text_y -= 12
+        away = 1 if _is_low(bars, index) else -1
+        text_y = y + (17 if away > 0 else -9)
+        while any(_touches(mark, code, x, text_y) for mark in found):
+            text_y += away * LABEL_STEP
         found.append(
             Mark(
-                code=str(event.get("type")),
+                code=code,
                 x=x,
                 y=y,
-                text_y=round(max(text_y, 9.0), 1),
+                text_y=round(min(max(text_y, 10.0), PRICE_BOTTOM + 8), 1),
                 failed=event.get("status") in ("failed", "superseded"),
                 title=f"{event.get('type')} {formats.day(event.get('event_date'))}, {event.get('status')}, "
                 f"confidence {formats.percent(event.get('confidence'), 0)}",

@@ -24,17 +24,26 @@ CHART_SESSIONS = 120
 NEAREST_EXPIRY_DAYS = 30
 
 _BARS: dict[str, type[pl.DataType]] = {
-    "symbol": pl.String, "date": pl.Date, "open": pl.Float64, "high": pl.Float64, "low": pl.Float64,
-    "close": pl.Float64, "volume": pl.Float64, "vwap": pl.Float64,
-}  # fmt: skip
+    "symbol": pl.String,
+    "date": pl.Date,
+    "open": pl.Float64,
+    "high": pl.Float64,
+    "low": pl.Float64,
+    "close": pl.Float64,
+    "volume": pl.Float64,
+    "vwap": pl.Float64,
+}
 _SPLITS: dict[str, type[pl.DataType]] = {
-    "symbol": pl.String, "execution_date": pl.Date, "split_from": pl.Float64, "split_to": pl.Float64,
-}  # fmt: skip
+    "symbol": pl.String,
+    "execution_date": pl.Date,
+    "split_from": pl.Float64,
+    "split_to": pl.Float64,
+}
 
 
 @dataclass(frozen=True)
 class ShownSession:
-    """The session a page is about: `shown` is the newest stored one at or before `asked` (None: the newest of all)."""
+    """The session a page is about: `shown` is the newest stored at or before `asked` (None: of all)."""
 
     asked: date | None
     shown: date
@@ -66,7 +75,7 @@ class Reader:
     def _rows(self, name: str, **params: Any) -> list[Row]:
         return [_plain(row) for row in self.database.rows(query(f"dashboard_{name}"), params)]
 
-    # -- sessions and bookkeeping -------------------------------------------------------------------------------
+    # -- sessions and bookkeeping
 
     def session(self, asked: date | None) -> ShownSession:
         """Raises NothingStored when the database is empty or everything stored is later than `asked`."""
@@ -75,7 +84,8 @@ class Reader:
             raise NothingStored("no session stored yet: run ./kapman demo or ./kapman run")
         if found["shown"] is None:
             raise NothingStored(
-                f"no session stored at or before {asked}: the oldest stored is {found['oldest']}, the newest {found['newest']}"
+                f"no session stored at or before {asked}: the oldest stored is {found['oldest']}, "
+                f"the newest {found['newest']}"
             )
         return ShownSession(asked=asked, **found)
 
@@ -85,13 +95,13 @@ class Reader:
         return [row["data_label"] for row in self.database.rows(text)]
 
     def runs(self, limit: int, until: date | None = None) -> list[Row]:
-        """Runs of the pipeline, newest first, each with its stages; `until` bounds the sessions they worked on."""
+        """Runs of the pipeline, newest first, each with its stages; `until` bounds their sessions."""
         return self._rows("runs", limit=limit, until=until)
 
     def portfolios(self) -> list[Row]:
         return self._rows("portfolios")
 
-    # -- today --------------------------------------------------------------------------------------------------
+    # -- today
 
     def alerts(self, session: date) -> list[Row]:
         """Alert conditions as of the session, most urgent first."""
@@ -113,7 +123,9 @@ class Reader:
     ) -> list[Row]:
         """Advice with its `legs`: of one session, or of every session up to `until`."""
         chosen = vars(filters or Filters())
-        found = self._rows("recommendations", session=session, until=until, symbol=symbol, limit=limit, **chosen)
+        found = self._rows(
+            "recommendations", session=session, until=until, symbol=symbol, limit=limit, **chosen
+        )
         legs = self._legs([row["id"] for row in found])
         return [row | {"legs": legs.get(row["id"], [])} for row in found]
 
@@ -123,7 +135,7 @@ class Reader:
             grouped.setdefault(row["recommendation_id"], []).append(row)
         return grouped
 
-    # -- one recommendation -------------------------------------------------------------------------------------
+    # -- one recommendation
 
     def recommendation(self, identity: UUID, until: date | None = None) -> Row | None:
         """One advice with `legs` and the `outcomes` known up to `until`."""
@@ -133,7 +145,7 @@ class Reader:
         legs = self._legs([identity]).get(identity, [])
         return found[0] | {"legs": legs, "outcomes": self._rows("outcomes", id=identity, until=until)}
 
-    # -- one ticker ---------------------------------------------------------------------------------------------
+    # -- one ticker
 
     def tickers(self, *, watched: bool, limit: int, offset: int = 0) -> list[Row]:
         return self._rows("tickers", symbol=None, watched=watched, limit=limit, offset=offset)
@@ -157,7 +169,9 @@ class Reader:
         first = session - timedelta(days=limit * 8 // 5 + 14)
         params = {"symbols": [symbol], "first": first, "last": session}
         raw = self.database.frame(query("bars_of_symbols"), params, _BARS)
-        splits = self.database.frame(query("splits_of_symbols"), {"symbols": [symbol], "last": session}, _SPLITS)
+        splits = self.database.frame(
+            query("splits_of_symbols"), {"symbols": [symbol], "last": session}, _SPLITS
+        )
         return adjust_for_splits(raw, splits, session).tail(limit).to_dicts()
 
     def expirations(self, symbol: str, session: date) -> list[Row]:

@@ -1,6 +1,6 @@
-"""The headers of every response. The policy allows nothing but the application's own stylesheet, images and forms.
+"""The headers of every response; the policy allows the application's own stylesheet, images and forms.
 
-Does not belong here: who may log in (there is no login yet, therefore the application binds to loopback only).
+Does not belong here: who may log in (nobody yet, therefore the application binds to loopback only).
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,

@@ -1,4 +1,4 @@
-"""The words, shapes and tones under which stored codes are shown: phases, signals, events, actions, strategies.
+"""Words, shapes and tones under which stored codes are shown: phases, signals, events, actions.
 
 Words only. What a code means was decided when it was stored; nothing here is computed from numbers.
 """
@@ -26,12 +26,16 @@ class Badge:
 PHASES = {"A": "Accumulation", "B": "Markup", "C": "Consolidation", "D": "Distribution", "E": "Markdown"}
 
 SIGNALS: dict[str, Badge] = {
-    "EXIT_CRITICAL": Badge("Exit now", "■", "critical", "Buying climax score of 24 or more: close all positions"),
-    "EXIT_WARNING": Badge("Caution", "◆", "caution", "Buying climax builds or weakness shown: no new positions"),
-    "ENTRY_SIGNAL": Badge("Entry", "▲", "entry", "Accumulation complete or breakout: an entry may be opened"),
+    "EXIT_CRITICAL": Badge(
+        "Exit now", "■", "critical", "Buying climax score of 24 or more: close all positions"
+    ),
+    "EXIT_WARNING": Badge(
+        "Caution", "◆", "caution", "Buying climax builds or weakness shown: no new positions"
+    ),
+    "ENTRY_SIGNAL": Badge("Entry", "▲", "entry", "Accumulation complete or breakout: an entry"),
     "ENTRY_SETUP": Badge("Setup", "△", "setup", "Spring or its test: an entry is being prepared"),
     "ACCUMULATION": Badge("Accumulating", "●", "building", "Climax, rally or test seen: no entry yet"),
-    "NEUTRAL": Badge("Neutral", "–", "neutral", "Nothing to act on"),
+    "NEUTRAL": Badge("Neutral", "\N{EN DASH}", "neutral", "Nothing to act on"),
 }
 UNKNOWN_SIGNAL = Badge("No signal", "?", "neutral", "No signal is stored for this symbol")
 
@@ -49,7 +53,7 @@ ACTIONS: dict[str, Badge] = {
     "EXIT": Badge("Exit", "■", "critical", "Close what is open in this symbol"),
     "ENTER": Badge("Enter", "▲", "entry", "Open the trade named here"),
     "WAIT": Badge("Wait", "◷", "caution", "The idea stands, the moment does not"),
-    "NO_TRADE": Badge("No trade", "–", "neutral", "Looked at and refused"),
+    "NO_TRADE": Badge("No trade", "\N{EN DASH}", "neutral", "Looked at and refused"),
 }
 OPENED = ("EXIT", "ENTER")
 
@@ -72,7 +76,10 @@ UNKNOWN_STEP = Badge("Not judged", "?", "pending")
 BC_SIGNALS: dict[str, tuple[str, str]] = {
     "parabolic_price": ("Parabolic price", "A day above +2.5 / 3.5 / 5 % or 2 / 2.5 / 3 sigma"),
     "volume_explosion": ("Volume explosion", "Volume above 1.3 / 1.6 / 2.0 times its 20-session mean"),
-    "wide_range_weak_close": ("Wide range, weak close", "Wide range, and a close in the bottom 30 % at a high"),
+    "wide_range_weak_close": (
+        "Wide range, weak close",
+        "Wide range, and a close in the bottom 30 % at a high",
+    ),
     "overbought": ("Overbought", "RSI(14) with stochastic %K"),
     "volume_divergence": ("Volume divergence", "New high in price, none in on-balance volume"),
     "behaviour_at_highs": ("Behaviour at highs", "New high, close 1 or 2 % under it"),

@@ -90,6 +90,13 @@ def _check_horizon(day: date) -> None:
         raise ValueError(f"{day} is outside the calendar's horizon {FIRST_YEAR}..{LAST_YEAR}")
 
 
+def _session_at(position: int, wanted: str) -> date:
+    every = _sessions()
+    if not 0 <= position < len(every):  # a negative index would answer from the far end
+        raise ValueError(f"{wanted} is outside the calendar's horizon {every[0]}..{every[-1]}")
+    return every[position]
+
+
 def is_session(day: date) -> bool:
     _check_horizon(day)
     return day.weekday() < 5 and day not in holidays(day.year)
@@ -97,7 +104,8 @@ def is_session(day: date) -> bool:
 
 def sessions_between(first: date, last: date) -> list[date]:
     """Sessions in [first, last], both ends included."""
-    _check_horizon(first), _check_horizon(last)
+    _check_horizon(first)
+    _check_horizon(last)
     every = _sessions()
     return every[bisect_left(every, first) : bisect_right(every, last)]
 
@@ -106,14 +114,12 @@ def session_offset(day: date, offset: int) -> date:
     """The session `offset` sessions from `day`, which must be one."""
     if not is_session(day):
         raise ValueError(f"{day} is not a trading session")
-    every = _sessions()
-    return every[bisect_left(every, day) + offset]
+    return _session_at(bisect_left(_sessions(), day) + offset, f"the session {offset:+d} from {day}")
 
 
 def session_on_or_before(day: date) -> date:
     _check_horizon(day)
-    every = _sessions()
-    return every[bisect_right(every, day) - 1]
+    return _session_at(bisect_right(_sessions(), day) - 1, f"the session before {day}")
 
 
 def is_early_close(day: date) -> bool:

@@ -46,13 +46,13 @@ class _Pooled:
         self._engine.dispose()
 
 
-class PooledRunStorage(_Pooled, PostgresRunStorage):
+class PooledRunStorage(_Pooled, PostgresRunStorage):  # type: ignore[misc]  # the base types its own subclass
     """Runs, tags, daemon heartbeats."""
 
 
-class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
+class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):  # type: ignore[misc]  # the base types its own subclass
     """Events, materializations, check evaluations."""
 
 
-class PooledScheduleStorage(_Pooled, PostgresScheduleStorage):
+class PooledScheduleStorage(_Pooled, PostgresScheduleStorage):  # type: ignore[misc]  # the base types its own subclass
     """Schedule and sensor state."""

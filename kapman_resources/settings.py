@@ -25,11 +25,13 @@ class Settings(BaseSettings):
         env_file_encoding="utf-8",
         extra="ignore",
         populate_by_name=True,
-        env_ignore_empty=True,
+        hide_input_in_errors=True,  # a traceback would print every secret beside the one fault
     )
 
     kapman_home: Path = Field(ROOT / ".kapman", description="state of the embedded services")
-    database_url: str | None = Field(None, description="PostgreSQL 16+; unset: embedded under KAPMAN_HOME")
+    database_url: str | None = Field(
+        None, repr=False, description="PostgreSQL 16+; unset: embedded under KAPMAN_HOME"
+    )
     db_password: SecretStr | None = Field(None, description="password for DATABASE_URL when the URL has none")
 
     market_data_provider: Literal["polygon"] = "polygon"
@@ -65,6 +67,12 @@ class Settings(BaseSettings):
         "America/New_York", description="zone of the schedule; sessions are always New York's"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_means_default(cls, values: dict[str, object]) -> dict[str, object]:
+        """`NAME=` in the environment hides the NAME of .env and gives the default (the demo relies on it)."""
+        return {name: value for name, value in values.items() if value != ""}
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -82,6 +90,8 @@ class Settings(BaseSettings):
             if not value:
                 raise ValueError(f"{name} is not set, but {because}: set it in the environment or in .env")
 
+        if self.db_password:
+            needs("DATABASE_URL", self.database_url, "DB_PASSWORD is")
         if self.aws_access_key_id or self.aws_secret_access_key:
             needs("AWS_ACCESS_KEY_ID", self.aws_access_key_id, "AWS_SECRET_ACCESS_KEY is")
             needs("AWS_SECRET_ACCESS_KEY", self.aws_secret_access_key, "AWS_ACCESS_KEY_ID is")

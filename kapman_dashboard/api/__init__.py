@@ -1,1 +1,4 @@
-"""The JSON API under /api, the specification's paths; the same reads as the pages. Does not belong here: HTML, SQL."""
+"""The JSON API under /api: the specification's paths over the same reads as the pages.
+
+Does not belong here: HTML, SQL.
+"""

@@ -125,7 +125,7 @@ class Leg(Model):
 
 
 class Recommendation(Model):
-    """`confidence` ranks the advice of one session; `p_direction` is the probability. Levels are the underlying's."""
+    """`confidence` ranks within the session, `p_direction` is the probability; levels: the underlying's."""
 
     id: UUID
     symbol: str

@@ -1,4 +1,4 @@
-"""One piece of advice: the trade, the price it used, the rules that spoke, what is missing, and what became of it."""
+"""One piece of advice: trade, price used, rules, missing data, alternatives, and what became of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 
 def rule_lines(trace: Any) -> list[Row]:
-    """The trace with what decided first: vetoed, fired, missing, passed; within one outcome as it was judged."""
+    """The trace with what decided first: vetoed, fired, missing, passed; each as it was judged."""
     order = list(vocabulary.RULE_OUTCOMES)
     rules = [dict(item) for item in trace if isinstance(item, Mapping)] if isinstance(trace, list) else []
     rules.sort(key=lambda rule: order.index(rule["outcome"]) if rule.get("outcome") in order else len(order))
@@ -30,6 +30,23 @@ def rule_lines(trace: Any) -> list[Row]:
             "numbers": [f"{key} {_number(value)}" for key, value in (rule.get("numbers") or {}).items()],
         }
         for rule in rules
+    ]
+
+
+def alternative_lines(alternatives: Any, evidence: Mapping[str, Any]) -> list[Row]:
+    """The alternatives, each with its legs in words where the evidence kept the enumerated candidates."""
+    enumerated = metric_catalog.document(evidence, "candidates").get("candidates")
+    legs = {item["candidate_id"]: [formats.leg(leg) for leg in item["legs"]] for item in enumerated or []}
+    items = alternatives if isinstance(alternatives, list) else []
+    return [
+        {
+            "candidate_id": item.get("candidate_id", formats.MISSING),
+            "strategy": vocabulary.STRATEGIES.get(item.get("strategy", ""), item.get("strategy")),
+            "reason": item.get("reason", formats.MISSING),
+            "legs": legs.get(item.get("candidate_id"), []),
+        }
+        for item in items
+        if isinstance(item, Mapping)
     ]
 
 
@@ -54,7 +71,9 @@ def recommendation(request: Request, identity: UUID, asked: AskedSession) -> HTM
     if found is None:
         raise HTTPException(404, f"no recommendation {identity} is stored")
     made_on = found["recommendation_date"]
-    legs = [leg | {"price_age": formats.sessions_since(leg["price_session"], made_on)} for leg in found["legs"]]
+    legs = [
+        leg | {"price_age": formats.sessions_since(leg["price_session"], made_on)} for leg in found["legs"]
+    ]
     entry, stop, target = found["entry_price_target"], found["stop_loss"], found["profit_target"]
     risk = abs(entry - stop) if entry is not None and stop is not None else None
     return page.render(
@@ -68,9 +87,7 @@ def recommendation(request: Request, identity: UUID, asked: AskedSession) -> HTM
         age=formats.sessions_since(made_on, session.shown),
         reward_to_risk=abs(target - entry) / risk if risk and target is not None else None,
         rules=rule_lines(found["rule_trace"]),
-        alternatives=[item for item in found["alternatives"] if isinstance(item, Mapping)]
-        if isinstance(found["alternatives"], list)
-        else [],
+        alternatives=alternative_lines(found["alternatives"], found["evidence"]),
         missing=_texts(found["missing_data"]),
         changes=_texts(found["what_would_change"]),
         evidence=[

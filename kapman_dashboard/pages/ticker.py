@@ -1,4 +1,4 @@
-"""One ticker: where it stands in its sequence, the chart with its levels, scores, metrics, chain and history."""
+"""One ticker: its place in the sequence, chart with levels, scores, metrics, chain and history."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Row = dict[str, Any]
 HISTORY_SESSIONS = 30
 STRIKES_EACH_SIDE = 10
 _LEVELS = (
-    ("Call wall", "call_wall_primary", "wall-call"),
-    ("Gamma flip", "gamma_flip_level", "flip"),
-    ("Put wall", "put_wall_primary", "wall-put"),
+    ("Call wall", "CW", "call_wall_primary", "wall-call"),
+    ("Gamma flip", "GF", "gamma_flip_level", "flip"),
+    ("Put wall", "PW", "put_wall_primary", "wall-put"),
 )
 
 
@@ -69,11 +69,16 @@ def stepper(events_json: Mapping[str, Any]) -> list[Step]:
     stored = events_json.get("steps")
     states = stored if isinstance(stored, Mapping) else {}
     entries = {
-        code: states[code] if isinstance(states.get(code), Mapping) else {} for code in vocabulary.FIRST_RELEASE
+        code: states[code] if isinstance(states.get(code), Mapping) else {}
+        for code in vocabulary.FIRST_RELEASE
     }
     under_way = [code for code, entry in entries.items() if entry.get("status") == "in_progress"]
-    done = [code for code, entry in entries.items() if entry.get("status") == "detected" and entry.get("date")]
-    current = under_way[0] if under_way else max(done, key=lambda code: str(entries[code]["date"]), default=None)
+    done = [
+        code for code, entry in entries.items() if entry.get("status") == "detected" and entry.get("date")
+    ]
+    current = (
+        under_way[0] if under_way else max(done, key=lambda code: str(entries[code]["date"]), default=None)
+    )
     return [
         Step(
             code=code,
@@ -88,7 +93,7 @@ def stepper(events_json: Mapping[str, Any]) -> list[Step]:
 
 
 def score_lines(stored: Any, words: Mapping[str, tuple[str, str]], most: int) -> list[ScoreLine]:
-    """A score's signals in their order, empty when none are stored. A signal is points, or {"points", "reason"}."""
+    """A score's signals in order, empty when none are stored: each is points, or {points, reason}."""
     if not isinstance(stored, Mapping):
         return []
     lines = []
@@ -96,12 +101,18 @@ def score_lines(stored: Any, words: Mapping[str, tuple[str, str]], most: int) ->
         entry = stored.get(name)
         points = entry.get("points") if isinstance(entry, Mapping) else entry
         reason = entry.get("reason") if isinstance(entry, Mapping) else None
-        lines.append(ScoreLine(title, meaning, points, most, reason or (None if points is not None else "not measured")))
+        lines.append(
+            ScoreLine(
+                title, meaning, points, most, reason or (None if points is not None else "not measured")
+            )
+        )
     return lines
 
 
-def chain_view(reader: Reader, symbol: str, session: date, spot: float | None, asked: date | None) -> ChainView | None:
-    """The newest chain as of the session at one expiry: the one asked for, else the nearest of 30 days or more."""
+def chain_view(
+    reader: Reader, symbol: str, session: date, spot: float | None, asked: date | None
+) -> ChainView | None:
+    """The newest chain as of the session at the expiry asked for, else the nearest of 30 days or more."""
     expirations = reader.expirations(symbol, session)
     if not expirations:
         return None
@@ -116,7 +127,11 @@ def chain_view(reader: Reader, symbol: str, session: date, spot: float | None, a
     puts = {row["strike"]: row for row in contracts if row["option_type"] == "put"}
     strikes = sorted(calls.keys() | puts.keys())
     anchor, anchored_by = _anchor(spot, calls)
-    at = min(range(len(strikes)), key=lambda i: abs(strikes[i] - anchor)) if anchor and strikes else len(strikes) // 2
+    at = (
+        min(range(len(strikes)), key=lambda i: abs(strikes[i] - anchor))
+        if anchor and strikes
+        else len(strikes) // 2
+    )
     near = strikes[max(at - STRIKES_EACH_SIDE, 0) : at + STRIKES_EACH_SIDE + 1]
     return ChainView(
         session=chosen["session"],
@@ -144,7 +159,9 @@ def _chart(snapshot: Row | None, bars: list[Row]) -> Any:
     stored = metric_catalog.document(snapshot or {}, "events_json")
     box = metric_catalog.document(stored, "range")
     levels = [
-        Level(name, snapshot[key], kind) for name, key, kind in _LEVELS if snapshot and snapshot[key] is not None
+        Level(name, short, snapshot[key], kind)
+        for name, short, key, kind in _LEVELS
+        if snapshot and snapshot[key] is not None
     ]
     events = [event for event in stored.get("events") or [] if isinstance(event, Mapping)]
     return price_chart(
@@ -173,7 +190,9 @@ def ticker(
     spot = last["close"] if last and last["date"] == session.shown else None
     closes = {bar["date"]: bar["close"] for bar in bars}
     history = reader.snapshots(symbol, session.shown, HISTORY_SESSIONS)
-    bc_lines = score_lines(events_json.get("bc_signals"), vocabulary.BC_SIGNALS, vocabulary.POINTS_PER_BC_SIGNAL)
+    bc_lines = score_lines(
+        events_json.get("bc_signals"), vocabulary.BC_SIGNALS, vocabulary.POINTS_PER_BC_SIGNAL
+    )
     return page.render(
         request,
         "ticker.html",
@@ -184,8 +203,10 @@ def ticker(
         events_json=events_json,
         signal=vocabulary.SIGNALS.get(str(events_json.get("signal_type")), vocabulary.UNKNOWN_SIGNAL),
         urgency=vocabulary.PRIORITIES.get(str(events_json.get("alert_priority")), vocabulary.NO_PRIORITY)[0],
-        quality=vocabulary.QUALITIES.get((snapshot or {}).get("data_quality") or "", vocabulary.UNKNOWN_QUALITY),
-        quality_reasons=metric_catalog.quality_reasons(snapshot | {"notes": events_json.get("notes")}) if snapshot else [],
+        quality=vocabulary.QUALITIES.get(
+            (snapshot or {}).get("data_quality") or "", vocabulary.UNKNOWN_QUALITY
+        ),
+        missing_inputs=metric_catalog.missing_inputs(snapshot or {}),
         behind=formats.sessions_since(snapshot["session"], session.shown) if snapshot else None,
         steps=stepper(events_json),
         bc_lines=bc_lines,
@@ -193,7 +214,9 @@ def ticker(
         spring_lines=score_lines(
             events_json.get("spring_signals"), vocabulary.SPRING_SIGNALS, vocabulary.POINTS_PER_SPRING_SIGNAL
         ),
-        groups=[(group, metric_catalog.lines(snapshot, group)) for group in metric_catalog.GROUPS] if snapshot else [],
+        groups=[(group, metric_catalog.lines(snapshot, group)) for group in metric_catalog.GROUPS]
+        if snapshot
+        else [],
         dealer=metric_catalog.document(snapshot or {}, "dealer_metrics_json"),
         excluded=metric_catalog.excluded_contracts(snapshot) if snapshot else None,
         indicators=sorted(

@@ -1,4 +1,4 @@
-"""Today: what to do and why to believe it, in under a minute: banner, sources, advice, watchlist by urgency."""
+"""Today: what to do and why, in under a minute: banner, sources, advice, watchlist by urgency."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from fastapi.responses import HTMLResponse
 
 from kapman_dashboard import formats, page, vocabulary
 from kapman_dashboard.boundary import AskedFilters, AskedSession
-from kapman_dashboard.metric_catalog import quality_reasons
 from kapman_dashboard.vocabulary import Badge
 
 router = APIRouter(include_in_schema=False)
@@ -39,7 +38,7 @@ class WatchRow:
 
 
 def watch_row(row: Row, session: date) -> WatchRow:
-    """`behind`: sessions that the symbol's newest snapshot is older than the page's session, None without one."""
+    """`behind`: by how many sessions the newest snapshot is older than the page, None without one."""
     urgency, text = vocabulary.PRIORITIES.get(row["alert_priority"] or "", vocabulary.NO_PRIORITY)
     return WatchRow(
         row=row,
@@ -48,7 +47,7 @@ def watch_row(row: Row, session: date) -> WatchRow:
         urgency_text=text,
         days_since=formats.sessions_since(row["primary_event_detected_at"], session),
         quality=vocabulary.QUALITIES.get(row["data_quality"] or "", vocabulary.UNKNOWN_QUALITY),
-        reasons=quality_reasons(row) if row["session"] else [],
+        reasons=[str(item) for item in row["missing_inputs"] or []],
         behind=formats.sessions_since(row["session"], session),
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from kapman_resources import calendar
 from kapman_resources.database import binary_copy
@@ -62,7 +62,12 @@ class Database:
         if self._pool.closed:
             self._probe()
             self._pool.open()
-        with self._pool.connection() as connection:
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(self._pool.connection())
+            except PoolTimeout:
+                self._probe()  # says so when the server is gone; otherwise every connection is in use
+                raise
             yield connection
 
     def _probe(self) -> None:
@@ -71,7 +76,8 @@ class Database:
             psycopg.connect(self.url, connect_timeout=5).close()
         except psycopg.OperationalError as error:
             where = psycopg.conninfo.conninfo_to_dict(self.url)
-            reason = str(error).strip().splitlines()[-1]
+            # the indented lines below a reason are libpq's guesses
+            reason = [line for line in str(error).strip().splitlines() if not line.startswith("\t")][-1]
             raise DatabaseError(
                 f"no PostgreSQL at host={where.get('host', 'localhost')} port={where.get('port', 5432)} "
                 f"dbname={where.get('dbname')}: {reason}. Check DATABASE_URL, or unset it to use the embedded server"
@@ -82,17 +88,17 @@ class Database:
     def rows(self, query: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Rows as dictionaries; for small answers."""
         with self.transaction() as connection, connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(query, params).fetchall()  # type: ignore[arg-type]
+            return cursor.execute(query, params).fetchall()
 
     def value(self, query: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> Any:
         """The first column of the first row, None where there is none."""
         with self.transaction() as connection:
-            row = connection.execute(query, params).fetchone()  # type: ignore[arg-type]
+            row = connection.execute(query, params).fetchone()
         return row[0] if row else None
 
     def execute(self, query: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> None:
         with self.transaction() as connection:
-            connection.execute(query, params)  # type: ignore[arg-type]
+            connection.execute(query, params)
 
     def frame(
         self, query: str, params: Mapping[str, Any], schema: Mapping[str, pl.DataType | type[pl.DataType]]
@@ -103,8 +109,8 @@ class Database:
         """
         with self.transaction() as connection:
             cursor = psycopg.ClientCursor(connection)
-            bound = cursor.mogrify(query, params)  # type: ignore[arg-type]
-            with cursor.copy(f"COPY ({bound}) TO STDOUT (FORMAT csv)".encode()) as copy:  # type: ignore[arg-type]
+            bound = cursor.mogrify(query, params)
+            with cursor.copy(f"COPY ({bound}) TO STDOUT (FORMAT csv)".encode()) as copy:
                 data = b"".join(bytes(block) for block in copy)
         wire = {name: (pl.String() if kind == pl.Boolean else kind) for name, kind in schema.items()}
         if not data:
@@ -129,14 +135,16 @@ class Database:
     ) -> int:
         """Replaces one session's rows of a time-series table inside the caller's transaction.
 
-        `frame` has the table's columns but `time`; with `symbols` only their rows are replaced. Returns the rows written.
+        `frame` has the table's columns but `time`; with `symbols` only their rows are replaced.
+        Returns the rows written.
         """
+        replaced = None if symbols is None else list(symbols)  # a tuple would be sent as a composite value
         connection.execute("SELECT ensure_partition(%s, %s)", (table, session))
         connection.execute(
             sql.SQL(
                 "DELETE FROM {} WHERE time = %s AND (%s::text[] IS NULL OR symbol = ANY (%s::text[]))"
             ).format(sql.Identifier(table)),
-            (calendar.session_time(session), symbols, symbols),
+            (calendar.session_time(session), replaced, replaced),
         )
         stamp = pl.lit(calendar.session_time(session)).cast(pl.Datetime("us", "UTC")).alias("time")
         return self.copy(connection, table, frame.with_columns(stamp))
@@ -161,7 +169,7 @@ class Database:
         return frame.height
 
     def _column_types_of(self, connection: Connection, table: str) -> dict[str, str]:
-        """Column name -> SQL type, generated columns left out; the caller's connection also sees its temporary tables."""
+        """Column name -> SQL type, generated columns left out; temporary tables are seen by their connection."""
         if table not in self._column_types:
             found = connection.execute(_COLUMN_TYPES, (table,)).fetchall()
             if not found:

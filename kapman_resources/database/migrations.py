@@ -71,13 +71,15 @@ class Migrations:
         ahead = [number for number in applied if number > newest]
         if ahead:
             raise DatabaseError(
-                f"the database holds migration {max(ahead)}, this version knows {newest}: use the newer version of Kapman"
+                f"the database holds migration {max(ahead)}, this version knows {newest}: "
+                "use the newer version of Kapman"
             )
         return [file for file in self._files if file.number not in applied]
 
     def apply(self) -> list[str]:
         """Applies every pending file; returns their names. Two starts at once wait for each other."""
         done: list[str] = []
+        self.pending()  # an unreachable server and an edited file are told before anything is locked
         with psycopg.connect(self._database.url, autocommit=True) as connection:
             connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
             connection.execute(
@@ -87,7 +89,7 @@ class Migrations:
             for file in self.pending():
                 try:
                     with connection.transaction():
-                        connection.execute(file.text)  # type: ignore[call-overload]
+                        connection.execute(file.text)
                         connection.execute(
                             "INSERT INTO schema_migrations (number, name, checksum) VALUES (%s, %s, %s)",
                             (file.number, file.name, file.checksum),

@@ -33,7 +33,7 @@ def kapman_url(settings: Settings) -> str:
 
 
 def dagster_url(settings: Settings) -> str:
-    """Address of Dagster's database, driver spelled out: a bare postgresql:// would pick psycopg 3, which it cannot use."""
+    """Address of Dagster's database, driver spelled out: a bare one would pick psycopg 3, which it cannot use."""
     url = _configured(settings)
     if url is None:
         url = make_url(embedded_postgres.url(settings.home, embedded_postgres.DAGSTER_DATABASE))
@@ -60,7 +60,7 @@ def ensure_dagster_database(settings: Settings) -> None:
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
             return
         try:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+            connection.execute(f"CREATE DATABASE {name}")
         except errors.DuplicateDatabase:
             return  # another process was a moment earlier
         except errors.InsufficientPrivilege as error:

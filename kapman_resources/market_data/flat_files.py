@@ -25,6 +25,7 @@ from kapman_resources.market_data.protocol import (
     NotEntitled,
     NotYetPublished,
     VendorAnswerError,
+    VendorError,
     VendorUnreachable,
 )
 
@@ -92,7 +93,7 @@ class FlatFiles:
         """'ok', or what is wrong with endpoint or credentials."""
         try:
             self._list(f"{DATA_SET}/{calendar.FIRST_YEAR + 20}/01/")
-        except (BadCredentials, VendorUnreachable) as error:
+        except VendorError as error:
             return str(error)
         return "ok"
 
@@ -130,10 +131,7 @@ class FlatFiles:
                 for item in page.get("Contents", []):
                     found[item["Key"]] = _Listed(item["Key"], item["ETag"].strip('"'), item["Size"])
         except ClientError as error:
-            raise BadCredentials(
-                f"the flat files at {self._endpoint} refused the S3 keys ({_code(error)}): check AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY; they are the vendor's flat-file keys, not an AWS account's"
-            ) from error
+            raise self._refusal(error, f"bucket {self._bucket}") or self._bad_keys(error) from error
         except BotoCoreError as error:
             raise VendorUnreachable(
                 f"no answer from the flat files at {self._endpoint} ({type(error).__name__}): check the network and "
@@ -153,9 +151,9 @@ class FlatFiles:
             answer = self._client().get_object(Bucket=self._bucket, Key=listed.key)
             body = answer["Body"].read()
         except ClientError as error:
-            raise NotEntitled(
-                f"{listed.key} is listed but may not be read ({_code(error)}): the plan does not include this data set or "
-                "reach back this far"
+            raise self._refusal(error, listed.key) or NotEntitled(
+                f"{listed.key} is listed but may not be read ({_code(error)}): the plan does not include this "
+                "data set or reach back this far"
             ) from error
         except BotoCoreError as error:
             raise VendorUnreachable(
@@ -168,6 +166,27 @@ class FlatFiles:
         label = answer["ResponseMetadata"]["HTTPHeaders"].get(LABEL_HEADER)
         etag = answer["ETag"].strip('"')
         return BarFile(session, "flatfile", etag, len(body), parse_day_file(body, listed.key), label)
+
+    def _refusal(self, error: Any, asked: str) -> VendorError | None:
+        """What an S3 error means whatever was asked; None when the answer depends on that."""
+        status, code = _status(error), error.response.get("Error", {}).get("Code")
+        if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch"):
+            return self._bad_keys(error)
+        if status >= 500 or status == 429:
+            return VendorUnreachable(
+                f"the flat files at {self._endpoint} are in trouble ({_code(error)} for {asked}): run again later"
+            )
+        if status == 404:
+            return VendorAnswerError(
+                f"the flat files at {self._endpoint} do not hold {asked} ({_code(error)}): check S3_BUCKET, run again"
+            )
+        return None
+
+    def _bad_keys(self, error: Any) -> BadCredentials:
+        return BadCredentials(
+            f"the flat files at {self._endpoint} refused the S3 keys ({_code(error)}): check AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY; they are the vendor's flat-file keys, not an AWS account's"
+        )
 
 
 def parse_day_file(body: bytes, name: str) -> pl.DataFrame:
@@ -200,7 +219,8 @@ def parse_day_file(body: bytes, name: str) -> pl.DataFrame:
         .dt.convert_time_zone("America/New_York")
     )
     return raw.select(
-        pl.col("ticker").alias("symbol"),
+        # NUL cannot be stored, not even among the rejected rows
+        pl.col("ticker").str.replace_all("\0", "\ufffd", literal=True).alias("symbol"),
         "open",
         "high",
         "low",
@@ -216,5 +236,9 @@ def _no_rows() -> pl.DataFrame:
     return pl.DataFrame(schema=RAW_BAR_SCHEMA)
 
 
+def _status(error: Any) -> int:
+    return error.response["ResponseMetadata"]["HTTPStatusCode"]
+
+
 def _code(error: Any) -> str:
-    return f"{error.response.get('Error', {}).get('Code', '?')}, HTTP {error.response['ResponseMetadata']['HTTPStatusCode']}"
+    return f"{error.response.get('Error', {}).get('Code', '?')}, HTTP {_status(error)}"

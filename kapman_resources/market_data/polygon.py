@@ -1,4 +1,4 @@
-"""Polygon (now Massive): bars from its flat files, everything else from its REST interface. Two credentials, one vendor."""
+"""Polygon (now Massive): bars from its flat files, the rest from its REST interface. Two credentials, one vendor."""
 
 from __future__ import annotations
 

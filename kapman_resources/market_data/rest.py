@@ -37,6 +37,7 @@ REQUESTS_PER_SECOND = 90  # the vendor asks for fewer than 100
 IN_FLIGHT = 50
 PAGE_CAP = 400  # SPX, the largest chain, has about 120 pages
 _ATTEMPTS = 4
+_PATIENCE = 120  # seconds that one question may take, the vendor's own waits included
 
 
 class _RetryLater(VendorError):
@@ -50,7 +51,7 @@ class _RetryLater(VendorError):
 def _retry_hint(error: Exception) -> bool | float:
     if isinstance(error, _RetryLater):
         return error.after if error.after is not None else True
-    return isinstance(error, httpx.TransportError)
+    return isinstance(error, httpx.RequestError)
 
 
 class _Details(msgspec.Struct):
@@ -107,6 +108,7 @@ class _Page(msgspec.Struct):
 stamina.instrumentation.set_on_retry_hooks([])
 _decode_page = msgspec.json.Decoder(_Page).decode
 _decode_chain = msgspec.json.Decoder(list[_Contract]).decode
+_decode_rows = msgspec.json.Decoder(list[dict[str, Any]]).decode
 _NO_DAY, _NO_GREEKS, _NO_QUOTE, _NO_TRADE = _Day(), _Greeks(), _Quote(), _Trade()
 
 
@@ -195,9 +197,10 @@ class RestClient:
         """The stock market's reference list, active and delisted, TICKER_SCHEMA."""
         rows: list[dict[str, Any]] = []
         for active in ("true", "false"):
-            rows += self._all_rows(
+            found = self._all_rows(
                 "/v3/reference/tickers", {"market": "stocks", "active": active, "limit": "1000"}
             )
+            rows += [{"active": active == "true"} | row for row in found]
         named = [r for r in rows if r.get("ticker")]
         return pl.DataFrame(
             {
@@ -205,7 +208,7 @@ class RestClient:
                 "name": [r.get("name") for r in named],
                 "ticker_type": [r.get("type") for r in named],
                 "primary_exchange": [r.get("primary_exchange") for r in named],
-                "is_active": [bool(r.get("active", True)) for r in named],
+                "is_active": [bool(r["active"]) for r in named],
                 "delisted_date": [
                     date.fromisoformat(d[:10]) if (d := r.get("delisted_utc")) else None for r in named
                 ],
@@ -256,7 +259,7 @@ class RestClient:
 
             async def one(session: date) -> list[dict[str, Any]]:
                 path = f"/v2/aggs/grouped/locale/us/market/stocks/{session}"
-                pages = await self._pages(client, pace, path, {"adjusted": "false"}, msgspec.json.decode)
+                pages = await self._pages(client, pace, path, {"adjusted": "false"}, _decode_rows)
                 return [row for page in pages for row in page]
 
             return dict(zip(sessions, await asyncio.gather(*map(one, sessions)), strict=True))
@@ -267,7 +270,7 @@ class RestClient:
         async def run() -> list[list[dict[str, Any]]]:
             async with self._session() as client:
                 return await self._pages(
-                    client, _Pace(self._rate), path, params, msgspec.json.decode, first_page_only
+                    client, _Pace(self._rate), path, params, _decode_rows, first_page_only
                 )
 
         return [row for page in asyncio.run(run()) for row in page]
@@ -281,7 +284,7 @@ class RestClient:
         decode: Callable[[Any], Any],
         first_page_only: bool = False,
     ) -> list[Any]:
-        """All pages of one question. Raises VendorAnswerError on a cursor loop, a page cap or a page without meaning."""
+        """All pages of one question; VendorAnswerError on a cursor loop, the page cap or a page without meaning."""
         pages: list[Any] = []
         seen: set[str] = set()
         target, query = path, params or None
@@ -295,7 +298,12 @@ class RestClient:
                 ) from error
             if not page.next_url or first_page_only:
                 return pages
-            follow = urlsplit(page.next_url)
+            try:
+                follow = urlsplit(page.next_url)
+            except ValueError as error:
+                raise VendorAnswerError(
+                    f"{path}: page {len(pages)} names a next page that is no address"
+                ) from error
             target, query = f"{follow.path}?{follow.query}", None
             if target in seen or len(pages) >= PAGE_CAP:
                 raise VendorAnswerError(
@@ -310,7 +318,7 @@ class RestClient:
             async for attempt in stamina.retry_context(
                 on=_retry_hint,
                 attempts=_ATTEMPTS,
-                timeout=120,
+                timeout=_PATIENCE,
                 wait_initial=0.5,
                 wait_max=20,
                 wait_jitter=0.5,
@@ -320,7 +328,7 @@ class RestClient:
                     answer = await client.get(target, params=params)
                     self.label = answer.headers.get(LABEL_HEADER, self.label)
                     return _judge(answer)
-        except (_RetryLater, httpx.TransportError) as error:
+        except (_RetryLater, httpx.RequestError) as error:
             what = str(error) or type(error).__name__
             raise VendorUnreachable(
                 f"the vendor at {self._base} did not answer after {_ATTEMPTS} tries ({what}): check the network and "
@@ -346,8 +354,13 @@ def _judge(answer: httpx.Response) -> _Page:
     if code == 403:
         raise NotEntitled(f"{path}: the plan does not include this data ({said})")
     if code == 429 or code >= 500 or code == 200:
-        wait = answer.headers.get("Retry-After", "")
-        raise _RetryLater(f"{path}: HTTP {code}, {said}", float(wait) if wait.isdigit() else None)
+        text = answer.headers.get("Retry-After", "")
+        wait = float(text) if text.isdecimal() else None
+        if wait is not None and wait > _PATIENCE:
+            raise VendorUnreachable(
+                f"{path}: HTTP {code}, {said}; the vendor asks to wait {text} s: run again then"
+            )
+        raise _RetryLater(f"{path}: HTTP {code}, {said}", wait)
     raise VendorAnswerError(f"{path}: HTTP {code}, {said}")
 
 

@@ -38,5 +38,5 @@ class TableNotifier:
     def record(self, connection: Connection, notifications: Sequence[Notification]) -> int:
         new = 0
         for n in notifications:
-            new += connection.execute(query("record_notification"), vars(n)).rowcount  # type: ignore[arg-type]
+            new += connection.execute(query("record_notification"), vars(n)).rowcount
         return new

@@ -1,5 +1,4 @@
 -- One row per watchlist symbol with its newest snapshot as of the session; without one the right side is NULL.
--- Documents are sent only where the quality has to be explained.
 SELECT w.symbol, w.name, w.priority AS watch_priority, w.portfolio_names, session_of(s.time) AS session,
        s.wyckoff_phase, s.phase_confidence, s.phase_sub_stage, s.primary_event, s.primary_event_confidence,
        (SELECT max(e ->> 'detected_at') FROM jsonb_path_query(s.events_json, '$.events[*]') AS e
@@ -7,11 +6,7 @@ SELECT w.symbol, w.name, w.priority AS watch_priority, w.portfolio_names, sessio
        s.bc_score, s.events_json -> 'bc_available_max' AS bc_available_max, s.spring_score,
        s.events_json ->> 'signal_type' AS signal_type, s.events_json ->> 'alert_priority' AS alert_priority,
        s.events_json ->> 'signal_message' AS signal_message, s.events_json -> 'signal_rule' AS signal_rule,
-       s.data_quality,
-       CASE WHEN s.data_quality <> 'complete' THEN s.events_json -> 'notes' END AS notes,
-       CASE WHEN s.data_quality <> 'complete' THEN s.price_metrics_json END AS price_metrics_json,
-       CASE WHEN s.data_quality <> 'complete' THEN s.volatility_metrics_json END AS volatility_metrics_json,
-       CASE WHEN s.data_quality <> 'complete' THEN s.dealer_metrics_json END AS dealer_metrics_json
+       s.data_quality, s.events_json -> 'missing_inputs' AS missing_inputs
 FROM v_watchlist_tickers w
 LEFT JOIN fn_latest_snapshots(%(session)s) s ON s.symbol = w.symbol
 WHERE %(portfolio)s::text IS NULL OR %(portfolio)s = ANY (w.portfolio_names)
