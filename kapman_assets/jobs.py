@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dagster as dg
 
-from kapman_assets.partitions import TRADING_SESSIONS
-
 DAILY_TABLES = (
     "ohlcv_daily",
     "options_chains",
@@ -19,7 +17,6 @@ REFERENCE_TABLES = ("tickers", "splits")
 daily = dg.define_asset_job(
     "daily",
     selection=dg.AssetSelection.assets(*DAILY_TABLES, *REFERENCE_TABLES),
-    partitions_def=TRADING_SESSIONS,
     description="One session through all six tables, reference data first.",
     tags={"dagster/priority": "10"},
 )

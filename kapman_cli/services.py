@@ -63,6 +63,9 @@ def serve(
 ) -> None:
     """Starts everything, prints the addresses and waits for Ctrl-C or for a service to end, which is an error."""
     require_free_ports(dashboard_port, dagster_port)
+    # a shell starts background jobs with SIGINT ignored, and children would inherit that
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
     home = prepare_instance(settings)
     code_port = free_port()
     workspace = home / "workspace.yaml"
@@ -135,7 +138,6 @@ def _start(name: str, command: list[str], logs: Path) -> Service:
 
 
 def _watch(started: list[Service], tick: Callable[[], None] | None) -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     next_tick = time.monotonic()
     while True:
         _require_alive(started)

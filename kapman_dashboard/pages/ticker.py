@@ -229,6 +229,6 @@ def ticker(
         change=bars[-1]["close"] / bars[-2]["close"] - 1 if len(bars) > 1 else None,
         chart=_chart(snapshot, bars),
         chain=chain_view(reader, symbol, session.shown, spot, expiry),
-        advice=reader.recommendations(symbol=symbol, until=session.shown, limit=5),
+        advice=reader.recommendations(symbol=symbol, until=session.shown, limit=3),
         history=[row | {"close": closes.get(row["session"])} for row in history],
     )

@@ -36,6 +36,8 @@ def _fixed_payload(column: pl.Series, sql_type: str) -> np.ndarray:
     """Rows x width bytes, big-endian; rows that are NULL hold anything."""
     polars_type, wire = _FIXED[sql_type]
     if sql_type == "timestamp with time zone":
+        if column.dtype == pl.Null:
+            column = column.cast(pl.Datetime("us", "UTC"))
         column = column.dt.convert_time_zone("UTC").dt.timestamp("us") - _PG_EPOCH_US
     elif sql_type == "date":
         column = column.cast(pl.Int32) - _PG_EPOCH_DAYS

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import date, datetime
-from pathlib import Path
 
 import httpx
 import pytest
@@ -22,15 +20,6 @@ LAST = date(2026, 6, 12)
 @pytest.fixture(scope="session")
 def market() -> Market:
     return generate(SEED, LAST, symbols=150)
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    default = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
-    folder = Path(os.environ.get("KAPMAN_SHARED_DATA", default))
-    if not folder.is_dir():
-        pytest.skip(f"no recorded data at {folder}: set KAPMAN_SHARED_DATA")
-    return folder
 
 
 @pytest.fixture(scope="module")
