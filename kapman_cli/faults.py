@@ -5,7 +5,7 @@ Everything else is our bug and keeps its traceback.
 
 from __future__ import annotations
 
-import click
+import typer
 
 from kapman_assets.launch import NoSuchSession
 from kapman_assets.stages import MixedDataError
@@ -30,6 +30,6 @@ _USERS = (
 
 def sentence_for(error: Exception) -> str | None:
     """The one line to print, None for a fault of ours."""
-    if isinstance(error, click.ClickException):
-        return error.format_message() + " (see --help)"
+    if isinstance(error, typer.TyperException):
+        return getattr(error, "format_message", error.__str__)() + " (see --help)"
     return str(error) if isinstance(error, _USERS) else None

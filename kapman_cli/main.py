@@ -66,7 +66,7 @@ def up(dashboard_port: DashboardPort = 4000, dagster_port: DagsterPort = 3000) -
     from kapman_cli.services import serve
 
     settings = _settings()
-    settings.require_market_data_keys()
+    _require_providers(settings)
     _migrated(settings)
     serve(settings, dashboard_port, dagster_port)
 
@@ -81,7 +81,7 @@ def run(session: Session = None, only: Only = None) -> None:
     settings = _settings()
     tables = _tables(only)
     day = require_completed_session(session or clock.last_completed_session())
-    settings.require_market_data_keys()
+    _require_providers(settings)
     _migrated(settings)
     report = run_sessions(settings, day, day, tables)
     print_report(report, f"session {day}")
@@ -100,7 +100,7 @@ def backfill(
 
     settings = _settings()
     tables = _tables(only)
-    settings.require_market_data_keys()
+    _require_providers(settings)
     report = run_backfill(_migrated(settings), settings, first, last, tables)
     if not report.ok:
         raise typer.Exit(1)
@@ -286,6 +286,14 @@ def _settings():
     from kapman_resources.settings import load_settings
 
     return load_settings()
+
+
+def _require_providers(settings) -> None:
+    """Refuses before anything starts what a run would only find out in its middle."""
+    from kapman_resources.ai import provider_from_settings
+
+    settings.require_market_data_keys()
+    provider_from_settings(settings)
 
 
 def _migrated(settings):

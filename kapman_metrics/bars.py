@@ -57,7 +57,12 @@ def clean_bars(raw: pl.DataFrame, session: date) -> CleanBars:
     )
     return CleanBars(
         bars=good.filter(pl.col("reason").is_null())
-        .select("symbol", *PRICES, "volume", pl.when(pl.col("vwap") > 0).then("vwap").alias("vwap"))
+        .select(
+            "symbol",
+            *PRICES,
+            "volume",
+            pl.when(pl.col("vwap").is_finite() & (pl.col("vwap") > 0)).then("vwap"),
+        )
         .sort("symbol"),
         rejected=rejected.select("symbol", "reason", seen.alias("detail")).sort("symbol", "reason", "detail"),
     )

@@ -61,7 +61,9 @@ class World:
 def small_world(last: date, symbols: int) -> Iterator[World]:
     home = Path(tempfile.mkdtemp(prefix="kapman-")).resolve()
     patch = pytest.MonkeyPatch()
-    with serving(GeneratedSource(7, last, symbols=symbols, contracts_per_symbol=300), now=night_after(last)) as vendor:
+    with serving(
+        GeneratedSource(7, last, symbols=symbols, contracts_per_symbol=300), now=night_after(last)
+    ) as vendor:
         for name in ("DATABASE_URL", "DB_PASSWORD", "AI_PROVIDER", "SMTP_HOST", "DAGSTER_HOME"):
             patch.delenv(name, raising=False)
         for name, value in {

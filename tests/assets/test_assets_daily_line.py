@@ -24,7 +24,9 @@ def reports(shared_world: World) -> dict[date, object]:
     """History up to the first night, then the nights one by one, as the schedule would run them."""
     first = calendar.session_offset(SESSIONS[0], -HISTORY)
     shared_world.at_night_after(calendar.session_offset(SESSIONS[0], -1))
-    loaded = shared_world.run(first, calendar.session_offset(SESSIONS[0], -1), "tickers", "splits", "ohlcv_daily")
+    loaded = shared_world.run(
+        first, calendar.session_offset(SESSIONS[0], -1), "tickers", "splits", "ohlcv_daily"
+    )
     assert loaded.ok, loaded.failures
     found = {}
     for session in SESSIONS:
@@ -51,7 +53,9 @@ def test_bars_are_those_of_the_vendor_and_rejected_rows_are_kept_with_their_reas
 ) -> None:
     served = world.vendor.simulation.bars_of(LAST)
     stored = rows(f"SELECT * FROM ohlcv_daily WHERE time = session_time('{LAST}')")
-    refused = rows(f"SELECT symbol, reason FROM rejected_rows WHERE dataset = 'ohlcv_daily' AND session_date = '{LAST}'")
+    refused = rows(
+        f"SELECT symbol, reason FROM rejected_rows WHERE dataset = 'ohlcv_daily' AND session_date = '{LAST}'"
+    )
     assert len(stored) + len(refused) == served.height
     assert {r["reason"] for r in refused} <= {"exchange test symbol"}
     by_symbol = {r["symbol"]: r for r in stored}
@@ -63,8 +67,12 @@ def test_bars_are_those_of_the_vendor_and_rejected_rows_are_kept_with_their_reas
         assert kept["vwap"] == pytest.approx(bar["vwap"], abs=1e-4)
 
 
-def test_chains_belong_to_the_session_and_remember_when_they_were_captured(rows: Callable[[str], list[dict]]) -> None:
-    manifest = rows(f"SELECT * FROM load_manifest WHERE dataset = 'options_chains' AND session_date = '{LAST}'")
+def test_chains_belong_to_the_session_and_remember_when_they_were_captured(
+    rows: Callable[[str], list[dict]],
+) -> None:
+    manifest = rows(
+        f"SELECT * FROM load_manifest WHERE dataset = 'options_chains' AND session_date = '{LAST}'"
+    )
     assert len(manifest) == 14
     assert {m["oi_session"] for m in manifest} == {calendar.session_offset(LAST, -1)}
     assert {calendar.capture_session(m["captured_at"]) for m in manifest} == {LAST}
@@ -83,7 +91,16 @@ def test_snapshots_hold_numbers_for_every_watchlist_symbol_and_all_84_indicators
     assert len(complete) >= 12
     for row in complete:
         assert len(row["technical_indicators_json"]) == 84
-        for column in ("rsi_14", "sma_200", "average_iv", "put_call_ratio_oi", "rvol", "hv_20", "wyckoff_phase", "bc_score"):
+        for column in (
+            "rsi_14",
+            "sma_200",
+            "average_iv",
+            "put_call_ratio_oi",
+            "rvol",
+            "hv_20",
+            "wyckoff_phase",
+            "bc_score",
+        ):
             assert row[column] is not None, (row["symbol"], column)
         assert row["dealer_metrics_json"]["sign_convention"] == "calls +, puts -"
         assert row["events_json"]["missing_inputs"] == []
@@ -91,7 +108,9 @@ def test_snapshots_hold_numbers_for_every_watchlist_symbol_and_all_84_indicators
         assert float(row["iv_hv_diff"]) == pytest.approx(float(row["average_iv"]) - float(row["hv_20"]))
 
 
-def test_every_leg_of_every_recommendation_is_a_contract_of_that_session(rows: Callable[[str], list[dict]]) -> None:
+def test_every_leg_of_every_recommendation_is_a_contract_of_that_session(
+    rows: Callable[[str], list[dict]],
+) -> None:
     advice = rows("SELECT * FROM recommendations")
     assert {r["recommendation_date"] for r in advice} <= set(SESSIONS)
     legs = rows("SELECT * FROM recommendation_legs")
@@ -128,7 +147,10 @@ def test_what_came_after_a_session_does_not_change_its_recomputation(world: Worl
     digest = f"SELECT md5(string_agg(t::text, '|' ORDER BY symbol)) FROM daily_snapshots t WHERE time = session_time('{SESSIONS[1]}')"
     with_future = world.database.value(digest)
     with world.database.transaction() as connection:
-        connection.execute("CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT * FROM ohlcv_daily WHERE time > session_time(%s)", (SESSIONS[1],))
+        connection.execute(
+            "CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT * FROM ohlcv_daily WHERE time > session_time(%s)",
+            (SESSIONS[1],),
+        )
         connection.execute("CREATE TABLE later_bars AS SELECT * FROM kept")
         connection.execute("DELETE FROM ohlcv_daily WHERE time > session_time(%s)", (SESSIONS[1],))
     try:
@@ -142,7 +164,9 @@ def test_what_came_after_a_session_does_not_change_its_recomputation(world: Worl
 
 def test_a_symbol_that_left_the_watchlist_keeps_its_rows_when_its_session_is_run_again(world: World) -> None:
     before = world.checksums()
-    world.database.execute("DELETE FROM portfolio_tickers USING tickers t WHERE t.id = ticker_id AND t.symbol = 'NVDA'")
+    world.database.execute(
+        "DELETE FROM portfolio_tickers USING tickers t WHERE t.id = ticker_id AND t.symbol = 'NVDA'"
+    )
     report = world.run(LAST)
     world.database.execute(
         "INSERT INTO portfolio_tickers (portfolio_id, ticker_id, priority) SELECT 1, id, 'P1' FROM tickers WHERE symbol = 'NVDA'"
@@ -152,7 +176,9 @@ def test_a_symbol_that_left_the_watchlist_keeps_its_rows_when_its_session_is_run
 
 
 def test_every_stage_of_every_run_is_audited(rows: Callable[[str], list[dict]]) -> None:
-    runs = rows(f"SELECT stage, state, row_count FROM job_runs WHERE last_session = '{LAST}' AND first_session = last_session")
+    runs = rows(
+        f"SELECT stage, state, row_count FROM job_runs WHERE last_session = '{LAST}' AND first_session = last_session"
+    )
     assert {r["stage"] for r in runs} == {
         "tickers", "splits", "ohlcv_daily", "options_chains", "options_daily_summary", "daily_snapshots",
         "recommendations", "outcomes",
@@ -160,7 +186,9 @@ def test_every_stage_of_every_run_is_audited(rows: Callable[[str], list[dict]]) 
     assert {r["state"] for r in runs} == {"succeeded"}
 
 
-def test_the_newest_snapshots_alerts_and_signals_agree_in_views_and_documents(rows: Callable[[str], list[dict]]) -> None:
+def test_the_newest_snapshots_alerts_and_signals_agree_in_views_and_documents(
+    rows: Callable[[str], list[dict]],
+) -> None:
     latest = rows("SELECT symbol, events_json FROM v_latest_snapshots")
     assert len(latest) == 14
     exits = {r["symbol"] for r in latest if r["events_json"]["signal_type"].startswith("EXIT")}

@@ -49,7 +49,9 @@ def count(world: World, table: str) -> int:
     return world.database.value(f"SELECT count(*) FROM {table}")
 
 
-def test_a_file_that_is_not_published_yet_fails_with_one_sentence_and_stores_nothing_until_it_appears(world: World) -> None:
+def test_a_file_that_is_not_published_yet_fails_with_one_sentence_and_stores_nothing_until_it_appears(
+    world: World,
+) -> None:
     faults(world, unpublished=[str(LAST)])
     report = world.run(LAST)
     assert not report.ok
@@ -59,7 +61,9 @@ def test_a_file_that_is_not_published_yet_fails_with_one_sentence_and_stores_not
     ]
     assert states(report)["options_chains"] == "not run"
     assert count(world, "ohlcv_daily") == count(world, "load_manifest") == 0
-    assert [r["state"] for r in world.database.rows("SELECT state FROM job_runs WHERE stage = 'ohlcv_daily'")] == ["failed"]
+    assert [
+        r["state"] for r in world.database.rows("SELECT state FROM job_runs WHERE stage = 'ohlcv_daily'")
+    ] == ["failed"]
     faults(world)
     assert world.run(LAST).ok
 
@@ -90,23 +94,31 @@ def test_an_unchanged_file_is_neither_read_nor_written_again(world: World) -> No
     again = world.run(FIRST, LAST, "ohlcv_daily")
     facts = next(t for t in again.tables if t.table == "ohlcv_daily").facts
     assert facts["unchanged_files"] == 13
-    assert world.database.rows("SELECT ctid::text, xmin::text FROM ohlcv_daily ORDER BY symbol, time") == before
+    assert (
+        world.database.rows("SELECT ctid::text, xmin::text FROM ohlcv_daily ORDER BY symbol, time") == before
+    )
 
 
-def test_one_symbol_without_an_answer_loses_no_other_and_the_next_run_fetches_only_that_one(world: World) -> None:
+def test_one_symbol_without_an_answer_loses_no_other_and_the_next_run_fetches_only_that_one(
+    world: World,
+) -> None:
     faults(world, statuses=[{"prefix": "/v3/snapshot/options/NVDA", "status": 403, "times": 9}])
     first = world.run(LAST)
     assert first.ok, first.failures
     facts = next(t for t in first.tables if t.table == "options_chains").facts
     assert facts["symbols"] == 13
-    assert facts["failed_symbols"].startswith("NVDA: /v3/snapshot/options/NVDA: the plan does not include this data")
+    assert facts["failed_symbols"].startswith(
+        "NVDA: /v3/snapshot/options/NVDA: the plan does not include this data"
+    )
     assert any("without_a_chain ['NVDA']" in line for line in first.failed_checks)
     (nvda,) = world.database.rows("SELECT * FROM daily_snapshots WHERE symbol = 'NVDA'")
     assert (nvda["data_quality"], nvda["dgpi"], nvda["average_iv"]) == ("partial", None, None)
     assert "no option chain" in nvda["events_json"]["missing_inputs"]
 
     faults(world)
-    kept = "SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM options_chains t WHERE symbol <> 'NVDA'"
+    kept = (
+        "SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM options_chains t WHERE symbol <> 'NVDA'"
+    )
     others = world.database.value(kept)
     second = world.run(LAST)
     facts = next(t for t in second.tables if t.table == "options_chains").facts
@@ -128,7 +140,9 @@ def test_a_chain_of_a_past_session_is_refused_and_what_depends_on_it_does_not_ru
     assert count(world, "options_chains") == 0
 
 
-def test_a_chain_is_not_captured_while_the_market_trades(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chain_is_not_captured_while_the_market_trades(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.run(LAST, None, "ohlcv_daily")
     monkeypatch.setenv("KAPMAN_NOW", "2026-06-15T11:00:00-04:00")
     report = world.run(LAST, None, "options_chains")
@@ -150,11 +164,15 @@ def test_a_failed_blocking_check_stops_the_tables_that_would_build_on_it(world: 
     tomorrow = date(2030, 1, 2)
     world.database.execute("SELECT ensure_partition('ohlcv_daily', %s)", (tomorrow,))
     world.database.execute(
-        "INSERT INTO ohlcv_daily VALUES (session_time(%s), 'SPY', 1, 1, 1, 1, 1, NULL, 'flatfile')", (tomorrow,)
+        "INSERT INTO ohlcv_daily VALUES (session_time(%s), 'SPY', 1, 1, 1, 1, 1, NULL, 'flatfile')",
+        (tomorrow,),
     )
     report = world.run(LAST)
     assert not report.ok
-    assert any(line.startswith("ohlcv_daily.no_future_data: rows_after_last_close 1") for line in report.failed_checks)
+    assert any(
+        line.startswith("ohlcv_daily.no_future_data: rows_after_last_close 1")
+        for line in report.failed_checks
+    )
     assert states(report)["options_chains"] == "not run"
 
 
@@ -168,7 +186,9 @@ def test_a_wrong_key_names_the_key(world: World, monkeypatch: pytest.MonkeyPatch
     assert "AWS_ACCESS_KEY_ID" in report.failures[0]
 
 
-def test_an_unreachable_vendor_is_one_sentence_and_nothing_is_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_vendor_is_one_sentence_and_nothing_is_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.run(BEFORE, None, "ohlcv_daily")
     stored = count(world, "ohlcv_daily")
     monkeypatch.setenv("POLYGON_S3_ENDPOINT", "http://127.0.0.1:9")
@@ -181,7 +201,10 @@ def test_an_unreachable_vendor_is_one_sentence_and_nothing_is_lost(world: World,
 @pytest.mark.parametrize(
     ("day", "words"),
     [
-        (date(2026, 6, 13), "2026-06-13 (Saturday) is no trading session: the nearest are 2026-06-12 and 2026-06-15"),
+        (
+            date(2026, 6, 13),
+            "2026-06-13 (Saturday) is no trading session: the nearest are 2026-06-12 and 2026-06-15",
+        ),
         (date(2026, 6, 15), "session 2026-06-15 is not over yet: the newest completed one is 2026-06-12"),
         (date(1999, 6, 15), "1999-06-15 is outside the calendar (2000 to 2035)"),
     ],
@@ -204,7 +227,18 @@ def partitions_are_whole(world: World) -> None:
 
 def killed_while_loading(world: World, repository: Path, first: date, moment: float) -> int:
     """Starts a backfill as a process of its own and kills it after `moment` seconds of loading; sessions then stored."""
-    command = [sys.executable, "-m", "kapman_cli", "backfill", "--from", str(first), "--to", str(LAST), "--only", "ohlcv_daily"]
+    command = [
+        sys.executable,
+        "-m",
+        "kapman_cli",
+        "backfill",
+        "--from",
+        str(first),
+        "--to",
+        str(LAST),
+        "--only",
+        "ohlcv_daily",
+    ]
     process = subprocess.Popen(
         command, cwd=repository, env=os.environ | {"PYTHONPATH": str(repository)}, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True,

@@ -54,7 +54,10 @@ def test_every_table_is_guarded_by_the_four_checks_and_tells_a_newcomer_what_it_
 
 def test_the_job_runs_all_tables_in_one_process() -> None:
     job = defs.resolve_job_def("daily")
-    assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == {*DAILY_TABLES, *REFERENCE_TABLES}
+    assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == {
+        *DAILY_TABLES,
+        *REFERENCE_TABLES,
+    }
     assert job.executor_def.name == "in_process"
 
 
@@ -104,14 +107,18 @@ def test_the_night_after_a_session_requests_its_run(tick: str, session: str) -> 
     assert (result.partition_key, result.run_key) == (session, session)
 
 
-@pytest.mark.parametrize("tick", ["2026-11-22T04:00", "2026-11-23T04:00", "2026-11-27T04:00", "2026-12-26T04:00"])
+@pytest.mark.parametrize(
+    "tick", ["2026-11-22T04:00", "2026-11-23T04:00", "2026-11-27T04:00", "2026-12-26T04:00"]
+)
 def test_a_night_without_a_new_session_is_skipped(tick: str) -> None:
     result = _tick(tick)
     assert isinstance(result, dg.SkipReason)
     assert "no session has closed" in str(result.skip_message)
 
 
-def test_the_schedule_follows_the_configured_hour_and_is_on_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_schedule_follows_the_configured_hour_and_is_on_by_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("DAILY_JOB_HOUR", "5")
     monkeypatch.setenv("DAILY_JOB_MINUTE", "30")
     schedule = next(iter(build_definitions().schedules or []))
@@ -120,7 +127,9 @@ def test_the_schedule_follows_the_configured_hour_and_is_on_by_default(monkeypat
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
 
 
-def test_loading_the_definitions_imports_no_heavy_library_and_needs_no_configuration(repository: Path) -> None:
+def test_loading_the_definitions_imports_no_heavy_library_and_needs_no_configuration(
+    repository: Path,
+) -> None:
     probe = (
         "import socket, sys\n"
         "def refuse(*a, **k): raise AssertionError('definitions opened a connection')\n"
@@ -139,7 +148,9 @@ def test_loading_the_definitions_imports_no_heavy_library_and_needs_no_configura
 
 
 def test_a_file_far_below_the_trailing_median_is_a_shortfall_and_a_normal_one_is_not() -> None:
-    assert trailing_shortfall([100] * 20 + [84]) == "84 rows against a median of 100 in the 20 sessions before"
+    assert (
+        trailing_shortfall([100] * 20 + [84]) == "84 rows against a median of 100 in the 20 sessions before"
+    )
     assert trailing_shortfall([100] * 20 + [85]) is None
     assert trailing_shortfall([0]) == "no rows"
     assert trailing_shortfall([12]) is None

@@ -15,7 +15,13 @@ SESSION = date(2026, 5, 5)
 
 
 def run(run_id: str, stage_name: str = "ohlcv_daily", session: date = SESSION) -> dict[str, Any]:
-    return {"run_id": run_id, "job_name": "daily", "stage_name": stage_name, "first": session, "last": session}
+    return {
+        "run_id": run_id,
+        "job_name": "daily",
+        "stage_name": stage_name,
+        "first": session,
+        "last": session,
+    }
 
 
 def records(database: Database) -> list[dict[str, Any]]:

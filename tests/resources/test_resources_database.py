@@ -70,7 +70,9 @@ def test_a_frame_has_exactly_the_schema_that_was_asked_for(database: Database) -
 
 
 def test_a_frame_without_rows_keeps_its_schema(database: Database) -> None:
-    got = database.frame("SELECT symbol, true FROM tickers WHERE false", {}, {"s": pl.String, "b": pl.Boolean})
+    got = database.frame(
+        "SELECT symbol, true FROM tickers WHERE false", {}, {"s": pl.String, "b": pl.Boolean}
+    )
     assert got.height == 0 and dict(got.schema) == {"s": pl.String, "b": pl.Boolean}
 
 
@@ -272,7 +274,10 @@ def test_a_stamp_that_is_not_new_york_midnight_is_refused_in_winter_and_in_summe
             midnight + timedelta(hours=16),
         ]
         for at in wrong:
-            with pytest.raises(psycopg.errors.CheckViolation) as refused, database.transaction() as connection:
+            with (
+                pytest.raises(psycopg.errors.CheckViolation) as refused,
+                database.transaction() as connection,
+            ):
                 insert(connection, at)
             assert str(refused.value.diag.constraint_name).endswith("_time_check")
         with database.transaction() as connection:

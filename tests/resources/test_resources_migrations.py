@@ -60,11 +60,11 @@ def test_a_new_file_is_applied_on_top_of_the_old_ones(bare_database: Database, f
     assert bare_database.value("SELECT count(*) FROM b") == 2
 
 
-def test_a_file_edited_after_it_was_applied_is_refused_by_name(bare_database: Database, folder: Write) -> None:
+def test_a_file_edited_after_it_was_applied_is_refused_by_name(
+    bare_database: Database, folder: Write
+) -> None:
     Migrations(bare_database, folder(_001_a="CREATE TABLE a (x int)")).apply()
-    edited = Migrations(
-        bare_database, folder(_001_a="CREATE TABLE a (x bigint)", _002_b="CREATE TABLE b ()")
-    )
+    edited = Migrations(bare_database, folder(_001_a="CREATE TABLE a (x bigint)", _002_b="CREATE TABLE b ()"))
     for run in (edited.pending, edited.apply):
         with pytest.raises(DatabaseError, match=r"001_a\.sql was edited after .* as a new file"):
             run()
@@ -112,9 +112,7 @@ def test_a_failing_file_leaves_nothing_and_the_files_before_it_stay(
 
 
 def test_starts_at_once_in_threads_apply_each_file_once(bare_database: Database, folder: Write) -> None:
-    place = folder(
-        _001_a="CREATE TABLE a (x int); SELECT pg_sleep(0.2)", _002_b="INSERT INTO a VALUES (1)"
-    )
+    place = folder(_001_a="CREATE TABLE a (x int); SELECT pg_sleep(0.2)", _002_b="INSERT INTO a VALUES (1)")
     with ThreadPoolExecutor(5) as threads:
         done = list(threads.map(lambda _: Migrations(bare_database, place).apply(), range(5)))
     assert sorted(done) == [[], [], [], [], ["001_a.sql", "002_b.sql"]]
@@ -128,7 +126,10 @@ def test_starts_at_once_in_processes_apply_each_file_once(bare_database: Databas
     )
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", script, bare_database.url], cwd=repository, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", script, bare_database.url],
+            cwd=repository,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for _ in range(2)
     ]

@@ -90,7 +90,9 @@ def test_a_half_set_group_is_refused_with_the_name_of_the_missing_variable(
 ) -> None:
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=rf"^{missing} is not set, but .* is.*: set it in the environment"):
+    with pytest.raises(
+        SettingsError, match=rf"^{missing} is not set, but .* is.*: set it in the environment"
+    ):
         load_settings()
     monkeypatch.setenv(missing, "x")
     if missing == "SMTP_HOST":

@@ -50,7 +50,9 @@ def store_snapshots(database: Database) -> Store:
             for symbol, given in snapshots.items()
         ]
         with database.transaction() as connection:
-            database.replace_session(connection, "daily_snapshots", session, pl.DataFrame(rows, schema=_SNAPSHOT))
+            database.replace_session(
+                connection, "daily_snapshots", session, pl.DataFrame(rows, schema=_SNAPSHOT)
+            )
             connection.execute(query("record_analysis"), {"session": session, "symbols": list(snapshots)})
 
     return store

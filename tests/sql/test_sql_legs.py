@@ -49,14 +49,20 @@ def chained(database: Database) -> Database:
         symbols = sorted({row["symbol"] for row in chain})
         with database.transaction() as connection:
             database.replace_session(
-                connection, "options_chains", session, pl.DataFrame(chain, infer_schema_length=None), symbols=symbols
+                connection,
+                "options_chains",
+                session,
+                pl.DataFrame(chain, infer_schema_length=None),
+                symbols=symbols,
             )
             connection.execute(query("contracts_from_chains"), {"session": session, "symbols": symbols})
     return database
 
 
 def leg(name: str = C200, **changes: Any) -> Leg:
-    row = next(row for row in [*CHAIN, contract("AAPL", GONE, 205.0, "call", 1.0, 1.1)] if row["contract"] == name)
+    row = next(
+        row for row in [*CHAIN, contract("AAPL", GONE, 205.0, "call", 1.0, 1.1)] if row["contract"] == name
+    )
     mid = row["bid"] is not None
     true: Leg = {
         "symbol": "AAPL", "session": SESSION, "contract": name, "expiration": row["expiration"], "strike": row["strike"],
@@ -68,7 +74,11 @@ def leg(name: str = C200, **changes: Any) -> Leg:
 
 
 def write(
-    connection: Connection, legs: list[Leg], action: str = "ENTER", strategy: str | None = "LONG_CALL", **changes: Any
+    connection: Connection,
+    legs: list[Leg],
+    action: str = "ENTER",
+    strategy: str | None = "LONG_CALL",
+    **changes: Any,
 ) -> UUID:
     """One recommendation with its legs, by the pipeline's own statements."""
     values: dict[str, Any] = {

@@ -135,7 +135,16 @@ def test_the_seeds_are_the_12_etfs_and_a_first_portfolio(database: Database) -> 
     assert database.rows("SELECT name FROM portfolios") == [{"name": "AI stocks"}]
     members = database.rows("SELECT symbol, priority, portfolio_names FROM v_watchlist_tickers")
     assert len(members) == 14 and {row["priority"] for row in members} == {"P1", "P2"}
-    assert {row["symbol"] for row in members} >= {"AAPL", "AMZN", "GOOGL", "MSFT", "TSLA", "AMD", "AVGO", "PLTR"}
+    assert {row["symbol"] for row in members} >= {
+        "AAPL",
+        "AMZN",
+        "GOOGL",
+        "MSFT",
+        "TSLA",
+        "AMD",
+        "AVGO",
+        "PLTR",
+    }
     assert all(row["portfolio_names"] == ["AI stocks"] for row in members)
 
 
@@ -161,9 +170,7 @@ def test_a_watchlist_symbol_has_its_highest_priority_and_every_portfolio_and_may
     assert by_symbol["MU"] == ("P1", ["A second", "AI stocks"])
     assert by_symbol["NVDA"] == ("P1", ["A second", "AI stocks"])
     with pytest.raises(psycopg.errors.CheckViolation):
-        database.execute(
-            query("add_to_portfolio"), {"portfolio": second, "symbol": "AMD", "priority": "P3"}
-        )
+        database.execute(query("add_to_portfolio"), {"portfolio": second, "symbol": "AMD", "priority": "P3"})
 
 
 def test_symbols_need_bars_until_the_session_is_loaded(database: Database) -> None:
@@ -172,7 +179,8 @@ def test_symbols_need_bars_until_the_session_is_loaded(database: Database) -> No
 
     def needing(session: date) -> set[str]:
         return {
-            row["symbol"] for row in database.rows("SELECT symbol FROM fn_symbols_needing_ohlcv(%s)", (session,))
+            row["symbol"]
+            for row in database.rows("SELECT symbol FROM fn_symbols_needing_ohlcv(%s)", (session,))
         }
 
     assert len(needing(SESSION)) == 23 and not needing(SESSION) & {"SPY", "AAPL", "TLT"}

@@ -50,9 +50,7 @@ def test_the_latest_snapshot_of_every_symbol_is_right_with_history_and_gaps(
             "SELECT DISTINCT ON (symbol) symbol, time, bc_score FROM daily_snapshots "
             f"WHERE time <= session_time('{asked or date(2030, 1, 1)}') ORDER BY symbol, time DESC",
         )
-        view = as_of(
-            database, asked, "SELECT symbol, time, bc_score FROM v_latest_snapshots ORDER BY symbol"
-        )
+        view = as_of(database, asked, "SELECT symbol, time, bc_score FROM v_latest_snapshots ORDER BY symbol")
         assert view == naive, asked
 
 
@@ -110,7 +108,10 @@ def test_an_alert_is_shown_for_7_days_and_spring_with_sos_for_14(
             session,
             {"NVDA": {"rule": 1, "bc": 25}, "MU": {"rule": 2, "spring": 11}, "SPY": {"vsi": 3.0}},
         )
-    within = {kind: [day.day for _, k, day in alerts(database) if k == kind] for kind in ("BC_CRITICAL", "SPRING_SOS")}
+    within = {
+        kind: [day.day for _, k, day in alerts(database) if k == kind]
+        for kind in ("BC_CRITICAL", "SPRING_SOS")
+    }
     assert within == {"BC_CRITICAL": [15, 11], "SPRING_SOS": [15, 11, 8, 4]}
     assert [day.day for _, kind, day in alerts(database) if kind == "VOLUME_SURGE"] == [15, 11]
 
@@ -155,7 +156,9 @@ def test_a_replay_shows_the_alerts_of_its_session_and_none_of_later_ones(
 def test_events_show_the_eight_flags_of_watchlist_symbols_only(
     database: Database, store_snapshots: Store
 ) -> None:
-    store_snapshots(SESSION, {"NVDA": {"events": ["SC", "SPRING", "SOS"]}, "MU": {}, "SPY": {"events": ["SC"]}})
+    store_snapshots(
+        SESSION, {"NVDA": {"events": ["SC", "SPRING", "SOS"]}, "MU": {}, "SPY": {"events": ["SC"]}}
+    )
     rows = {row["symbol"]: row for row in as_of(database, None, "SELECT * FROM v_wyckoff_events")}
     assert set(rows) == {"NVDA", "MU"}
     flags = ("has_sc", "has_ar", "has_st", "has_spring", "has_test", "has_sos", "has_bc", "has_sow")

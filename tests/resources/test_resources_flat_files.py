@@ -1,0 +1,302 @@
+"""The flat-file client: real boto3 against the simulated vendor, and the parser against hand-made files."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+
+from kapman_resources import calendar
+from kapman_resources.market_data import (
+    BadCredentials,
+    NotEntitled,
+    NotYetPublished,
+    VendorAnswerError,
+    VendorUnreachable,
+)
+from kapman_resources.market_data.flat_files import FlatFiles, key_of, parse_day_file
+from kapman_resources.market_data.protocol import RAW_BAR_SCHEMA
+from kapman_simulator.server import Serving
+
+HEADER = "ticker,volume,open,close,high,low,window_start,transactions"
+
+
+@pytest.fixture(autouse=True)
+def boto_does_not_wait(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Retries without their pauses, and nothing read from an AWS configuration of this machine."""
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+def client(vendor: Serving, **changes: Any) -> FlatFiles:
+    given: dict[str, Any] = {
+        "endpoint": vendor.url, "bucket": "flatfiles", "access_key": vendor.s3_key_id, "secret_key": vendor.s3_secret,
+    }  # fmt: skip
+    return FlatFiles(**(given | changes))
+
+
+def fault(vendor: Serving, **plan: Any) -> None:
+    httpx.post(f"{vendor.url}/simulator/faults", json=plan, trust_env=False).raise_for_status()
+
+
+def refuse(vendor: Serving, status: int, session: date, times: int = 20) -> None:
+    fault(vendor, statuses=[{"prefix": f"/flatfiles/{key_of(session)}", "status": status, "times": times}])
+
+
+def only(files: Iterator[Any]) -> Any:
+    (file,) = files
+    return file
+
+
+# --- the service --------------------------------------------------------------------------------------------
+
+
+def test_a_published_session_arrives_whole_with_source_etag_and_label(
+    small_vendor: Serving, vendor_session: date
+) -> None:
+    file = only(client(small_vendor).files([vendor_session], {}))
+    truth = small_vendor.simulation.bars_of(vendor_session)
+    assert (file.session, file.source, file.label, file.unchanged) == (
+        vendor_session,
+        "flatfile",
+        "SIMULATED",
+        False,
+    )
+    assert dict(file.rows.schema) == RAW_BAR_SCHEMA and file.size_bytes > 1000 and len(file.etag) == 32
+    columns = ["symbol", "open", "high", "low", "close", "volume"]
+    assert file.rows.select(columns).sort("symbol").equals(truth.select(columns).sort("symbol"))
+    assert file.rows["session"].unique().to_list() == [vendor_session]
+    assert file.rows["vwap"].null_count() == file.rows.height  # the files have none
+
+
+def test_several_sessions_come_in_the_order_asked_for_across_months_and_clock_changes(
+    small_vendor: Serving,
+) -> None:
+    sessions = calendar.sessions_between(date(2026, 2, 25), date(2026, 3, 12))
+    assert [f.session for f in client(small_vendor).files(sessions, {})] == sessions
+    backwards = sessions[::-1]
+    files = list(client(small_vendor).files(backwards, {}))
+    assert [f.session for f in files] == backwards
+    assert all(f.rows["session"].unique().to_list() == [f.session] for f in files)
+
+
+def test_a_file_with_the_known_etag_is_not_downloaded_and_one_with_another_is(
+    small_vendor: Serving, vendor_session: date
+) -> None:
+    earlier = calendar.session_offset(vendor_session, -1)
+    first, second = client(small_vendor).files([earlier, vendor_session], {})
+    refuse(small_vendor, 403, earlier)  # a download would fail
+    known = {earlier: first.etag, vendor_session: "another"}
+    same, changed = client(small_vendor).files([earlier, vendor_session], known)
+    assert same.unchanged and same.rows.height == 0 and same.etag == first.etag
+    assert dict(same.rows.schema) == RAW_BAR_SCHEMA
+    assert not changed.unchanged and changed.rows.equals(second.rows)
+
+
+def test_a_replaced_file_has_another_etag(small_vendor: Serving, vendor_session: date) -> None:
+    before = only(client(small_vendor).files([vendor_session], {}))
+    fault(small_vendor, drop_symbols=["AAPL"])
+    after = only(client(small_vendor).files([vendor_session], {vendor_session: before.etag}))
+    assert not after.unchanged and after.etag != before.etag
+    assert after.rows.height == before.rows.height - 1
+
+
+def test_a_session_that_is_not_listed_is_not_yet_published(
+    small_vendor: Serving, vendor_session: date
+) -> None:
+    tomorrow = calendar.session_offset(vendor_session, 1)
+    fault(small_vendor, unpublished=[str(vendor_session)])
+    for session in (tomorrow, vendor_session):
+        with pytest.raises(NotYetPublished, match=f"session {session} is not published yet .* again later"):
+            only(client(small_vendor).files([session], {}))
+
+
+def test_a_listed_file_that_may_not_be_read_is_not_in_the_plan(
+    small_vendor: Serving, vendor_session: date
+) -> None:
+    refuse(small_vendor, 403, vendor_session)
+    with pytest.raises(NotEntitled, match=rf"{vendor_session}\.csv\.gz is listed but .*403.* the plan"):
+        only(client(small_vendor).files([vendor_session], {}))
+
+
+def test_a_wrong_key_is_told_apart_and_not_printed(small_vendor: Serving, vendor_session: date) -> None:
+    wrong = client(small_vendor, access_key="AKIDWRONG", secret_key="hidden-secret")
+    with pytest.raises(BadCredentials) as refused:
+        only(wrong.files([vendor_session], {}))
+    said = str(refused.value)
+    assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in said and "InvalidAccessKeyId" in said
+    assert "hidden-secret" not in said
+    assert wrong.check() == said
+    assert client(small_vendor).check() == "ok"
+
+
+def test_a_server_in_trouble_is_not_taken_for_a_lost_plan_or_a_wrong_key(
+    small_vendor: Serving, vendor_session: date
+) -> None:
+    refuse(small_vendor, 503, vendor_session)
+    with pytest.raises(VendorUnreachable, match=r"in trouble .*SlowDown, HTTP 503.*run again later"):
+        only(client(small_vendor).files([vendor_session], {}))
+    fault(small_vendor, statuses=[{"prefix": "/flatfiles", "status": 500, "times": 20}])
+    with pytest.raises(VendorUnreachable, match="HTTP 500"):
+        only(client(small_vendor).files([vendor_session], {}))
+
+
+def test_a_server_error_that_passes_is_retried(small_vendor: Serving, vendor_session: date) -> None:
+    refuse(small_vendor, 503, vendor_session, times=2)
+    assert only(client(small_vendor).files([vendor_session], {})).rows.height > 30
+
+
+def test_a_bucket_that_does_not_exist_names_its_variable(small_vendor: Serving, vendor_session: date) -> None:
+    with pytest.raises(VendorAnswerError, match="do not hold bucket wrong .*check S3_BUCKET"):
+        only(client(small_vendor, bucket="wrong").files([vendor_session], {}))
+
+
+def test_a_connection_that_breaks_in_the_middle_of_a_file_gives_no_rows(
+    small_vendor: Serving, vendor_session: date
+) -> None:
+    fault(small_vendor, cut={str(vendor_session): 700})
+    with pytest.raises(VendorUnreachable, match=r"broke off while reading .*run the session again"):
+        only(client(small_vendor).files([vendor_session], {}))
+
+
+def test_a_file_stored_half_is_recognised_by_its_missing_end(
+    small_vendor: Serving, vendor_session: date
+) -> None:
+    fault(small_vendor, truncate={str(vendor_session): 700})
+    with pytest.raises(VendorAnswerError, match=rf"{vendor_session}\.csv\.gz is not a whole gzip file"):
+        only(client(small_vendor).files([vendor_session], {}))
+
+
+def test_what_came_before_a_bad_file_stays_good(small_vendor: Serving, vendor_session: date) -> None:
+    sessions = [calendar.session_offset(vendor_session, -2 + i) for i in range(3)]
+    fault(small_vendor, truncate={str(sessions[1]): 700})
+    files = client(small_vendor).files(sessions, {})
+    assert next(files).rows.height > 30
+    with pytest.raises(VendorAnswerError):
+        next(files)
+
+
+def test_an_address_where_nobody_listens_says_what_to_check(vendor_session: date) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound but not listening: refused at once
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        away = FlatFiles(endpoint=endpoint, bucket="flatfiles", access_key="a", secret_key="b")
+        with pytest.raises(VendorUnreachable) as refused:
+            only(away.files([vendor_session], {}))
+    assert endpoint in str(refused.value)
+    assert "check the network and POLYGON_S3_ENDPOINT" in str(refused.value)
+
+
+# --- the file -----------------------------------------------------------------------------------------------
+
+
+def stamp(session: date) -> int:
+    return int(calendar.session_time(session).timestamp()) * 1_000_000_000
+
+
+def day_file(*lines: str, header: str = HEADER) -> bytes:
+    return gzip.compress("\n".join([header, *lines, ""]).encode())
+
+
+def parse(*lines: str, header: str = HEADER) -> pl.DataFrame:
+    return parse_day_file(day_file(*lines, header=header), "2026-05-05.csv.gz")
+
+
+SESSION = date(2026, 5, 5)
+T = stamp(SESSION)
+
+
+def test_symbols_that_look_like_nulls_booleans_or_numbers_are_symbols() -> None:
+    names = ["NA", "TRUE", "NULL", "nan", "INF", "BRK.B", "BACpL", "BACPL", "E"]
+    rows = parse(*(f"{name},100,1,2,3,0.5,{T},7" for name in names))
+    assert rows["symbol"].to_list() == names
+    assert rows.row(0) == ("NA", 1.0, 3.0, 0.5, 2.0, 100.0, None, SESSION)
+
+
+def test_volume_may_be_fractional_and_prices_whole() -> None:
+    rows = parse(f"AAPL,9099.618093,190,191.5,192,189,{T},7")
+    assert rows.row(0) == ("AAPL", 190.0, 192.0, 189.0, 191.5, 9099.618093, None, SESSION)
+
+
+def test_columns_are_found_by_name_and_extra_ones_are_ignored() -> None:
+    header = "decimal_size,window_start,low,high,close,open,ticker,volume"
+    rows = parse(f"whatever,{T},0.5,3,2,1,AAPL,100", header=header)
+    assert rows.row(0) == ("AAPL", 1.0, 3.0, 0.5, 2.0, 100.0, None, SESSION)
+
+
+@pytest.mark.parametrize("column", ["ticker", "volume", "open", "close", "high", "low", "window_start"])
+def test_a_missing_column_is_named(column: str) -> None:
+    header = ",".join(name for name in HEADER.split(",") if name != column)
+    with pytest.raises(VendorAnswerError, match=f"2026-05-05.csv.gz: column {column} is missing in header"):
+        parse("1,2,3,4,5,6,7", header=header)
+
+
+@pytest.mark.parametrize(
+    ("session", "nanoseconds"),
+    [
+        (date(2025, 1, 15), 1736917200000000000),
+        (date(2025, 3, 7), 1741323600000000000),
+        (date(2025, 3, 10), 1741579200000000000),
+        (date(2025, 7, 15), 1752552000000000000),
+        (date(2025, 11, 3), 1762146000000000000),
+    ],
+)
+def test_the_vendor_s_own_stamps_give_their_session_on_both_sides_of_the_clock_changes(
+    session: date, nanoseconds: int
+) -> None:
+    assert parse(f"A,1,1,1,1,1,{nanoseconds},1")["session"].to_list() == [session]
+
+
+@pytest.mark.parametrize("off", [1, -1, 3_600_000_000_000, -3_600_000_000_000])
+@pytest.mark.parametrize("session", [date(2025, 3, 10), date(2025, 11, 3)])
+def test_a_stamp_that_is_not_exactly_midnight_belongs_to_no_session(session: date, off: int) -> None:
+    assert parse(f"A,1,1,1,1,1,{stamp(session) + off},1")["session"].to_list() == [None]
+
+
+def test_a_cell_that_is_no_number_becomes_missing_and_does_not_lose_the_file() -> None:
+    rows = parse(f"A,abc,1,1,1,1,{T},1", f"B,1,,1,1,1,{T},1", f"C,1,1,1,1,1,{T}.5,1", f"D,1,1,1,1,1,{T},")
+    assert rows["volume"].to_list() == [None, 1.0, 1.0, 1.0]
+    assert rows["open"].to_list() == [1.0, None, 1.0, 1.0]
+    assert rows["session"].to_list() == [SESSION, SESSION, None, SESSION]
+
+
+def test_a_nul_in_a_symbol_cannot_stop_the_load_of_the_day() -> None:
+    assert parse(f"A\0B,1,1,1,1,1,{T},1")["symbol"].to_list() == ["A\ufffdB"]
+
+
+def test_a_file_without_rows_is_an_empty_frame() -> None:
+    rows = parse()
+    assert rows.height == 0 and dict(rows.schema) == RAW_BAR_SCHEMA
+
+
+@pytest.mark.parametrize("length", [0, 5, 20, -1])
+def test_a_file_cut_anywhere_is_refused(length: int) -> None:
+    body = day_file(*(f"S{i},1,1,1,1,1,{T},1" for i in range(200)))
+    with pytest.raises(VendorAnswerError):
+        parse_day_file(body[:length], "cut.csv.gz")
+
+
+def test_a_damaged_byte_is_noticed_by_the_checksum() -> None:
+    body = bytearray(day_file(*(f"S{i},1,1,1,1,1,{T},1" for i in range(200))))
+    body[-8] ^= 1
+    with pytest.raises(VendorAnswerError, match="not a whole gzip file"):
+        parse_day_file(bytes(body), "damaged.csv.gz")
+
+
+def test_something_that_is_no_csv_is_refused() -> None:
+    with pytest.raises(VendorAnswerError):
+        parse_day_file(gzip.compress(b"<html>maintenance</html>"), "html.csv.gz")
+
+
+def test_a_key_names_year_month_and_session() -> None:
+    assert key_of(SESSION) == "us_stocks_sip/day_aggs_v1/2026/05/2026-05-05.csv.gz"
