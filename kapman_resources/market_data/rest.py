@@ -107,8 +107,8 @@ class _Page(msgspec.Struct):
 # every failed try is in the final error; a log line for each would drown it
 stamina.instrumentation.set_on_retry_hooks([])
 _decode_page = msgspec.json.Decoder(_Page).decode
-_decode_chain = msgspec.json.Decoder(list[_Contract]).decode
-_decode_rows = msgspec.json.Decoder(list[dict[str, Any]]).decode
+_decode_chain = msgspec.json.Decoder(list[_Contract] | None).decode
+_decode_rows = msgspec.json.Decoder(list[dict[str, Any]] | None).decode
 _NO_DAY, _NO_GREEKS, _NO_QUOTE, _NO_TRADE = _Day(), _Greeks(), _Quote(), _Trade()
 
 
@@ -291,7 +291,7 @@ class RestClient:
         while True:
             page = await self._get(client, pace, target, query)
             try:
-                pages.append(decode(page.results) if page.results != b"null" else [])
+                pages.append(decode(page.results) or [])
             except (msgspec.DecodeError, msgspec.ValidationError) as error:
                 raise VendorAnswerError(
                     f"{path}: page {len(pages) + 1} has another shape than documented ({error})"
