@@ -37,6 +37,11 @@ class TableGuard:
     within: str = "time BETWEEN session_time(%(first)s) AND session_time(%(last)s)"
     expects_rows: bool = False
 
+    @property
+    def partitioned(self) -> bool:
+        """A reference table has no sessions: all of it is judged."""
+        return "%(first)s" in self.within
+
 
 def schema_failures(guard: TableGuard, frame: pl.DataFrame) -> list[str]:
     """One line a violated rule, empty when the frame fits."""
@@ -65,7 +70,10 @@ def trailing_shortfall(counts: list[int]) -> str | None:
 
 
 def table_checks(guard: TableGuard) -> dg.AssetChecksDefinition:
-    """The four checks of one table as one step, judged on the run's sessions (schema: on its newest one)."""
+    """The four checks of one table as one step, judged on the run's sessions (schema: on its newest one).
+
+    A reference table is judged whole.
+    """
     asset = dg.AssetKey(guard.table)
     specs = [
         dg.AssetCheckSpec(
@@ -86,7 +94,10 @@ def table_checks(guard: TableGuard) -> dg.AssetChecksDefinition:
         database: ResourceParam[Database],
         clock: ResourceParam[SessionClock],
     ) -> Iterable[dg.AssetCheckResult]:
-        sessions = [session_of_key(key) for key in context.partition_keys]
+        if guard.partitioned:
+            sessions = [session_of_key(key) for key in context.partition_keys]
+        else:
+            sessions = [clock.last_completed_session()]
         span = {"first": sessions[0], "last": sessions[-1]}
 
         failures = schema_failures(guard, _newest(guard, database, sessions[-1]))
@@ -128,6 +139,8 @@ def _row_counts(guard: TableGuard, database: Database, session: date) -> list[in
     """Rows of the stored sessions among the 20 before, oldest first, then of the session itself (0 when absent)."""
     from kapman_resources.calendar import session_offset
 
+    if not guard.partitioned:
+        return [database.value(f"SELECT count(*) FROM {guard.table}")]
     counts = f"SELECT {guard.session} AS s, count(*) AS n FROM {guard.table}"
     grouped = f"{counts} WHERE {guard.within} GROUP BY 1 ORDER BY 1"
     span = {"first": session_offset(session, -20), "last": session}

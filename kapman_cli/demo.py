@@ -116,10 +116,11 @@ def run_demo(
     if not headless:
         services.require_free_ports(dashboard_port, dagster_port)
     for name in _OWN_SERVICES:
-        os.environ[name] = ""
+        os.environ[name] = ""  # hides what .env says
     os.environ["AI_PROVIDER"] = "rules"
     settings = load_settings()
-    asked = clock.now() if data is None or os.environ.get("KAPMAN_NOW") else None
+    fixed = os.environ.get("KAPMAN_NOW")
+    asked = clock.now() if data is None or fixed else None
     with Database(kapman_url(settings)) as database, simulator(data, seed, simulator_port, asked) as vendor:
         say(f"{vendor.label} market data at {vendor.address}; everything below is {vendor.label}")
         Migrations(database).apply()
@@ -135,7 +136,7 @@ def run_demo(
             f"{vendor.label}: {len(sessions)} sessions to {sessions[-1]} in {time.monotonic() - started:.1f} s"
         )
         if not headless:
-            _stay(settings, vendor, dashboard_port, dagster_port, fixed=bool(data) or asked != clock.now())
+            _stay(settings, vendor, dashboard_port, dagster_port, stands_still=bool(data or fixed))
 
 
 def _use(vendor: Simulator, database: Database) -> None:
@@ -201,14 +202,14 @@ def _at(vendor: Simulator, instant: datetime) -> None:
 
 
 def _stay(
-    settings: Settings, vendor: Simulator, dashboard_port: int, dagster_port: int, *, fixed: bool
+    settings: Settings, vendor: Simulator, dashboard_port: int, dagster_port: int, *, stands_still: bool
 ) -> None:
-    """Serves until Ctrl-C. Without a fixed clock the market goes on: the nightly job finds tomorrow's session."""
-    if not fixed:
+    """Serves until Ctrl-C. Unless the clock stands still the market goes on: the nightly job finds its next session."""
+    if not stands_still:
         del os.environ["KAPMAN_NOW"]
 
     def tick() -> None:
-        if not fixed:
+        if not stands_still:
             vendor.move_to(clock.now())
 
     services.serve(settings, dashboard_port, dagster_port, label=vendor.label, tick=tick)

@@ -7,7 +7,7 @@ restarted by the next opener. Does not belong here: what is stored in it.
 from __future__ import annotations
 
 import logging
-import os
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -30,9 +30,8 @@ def ensure_writable(home: Path) -> Path:
     """Creates KAPMAN_HOME; raises EmbeddedPostgresError when this user cannot write there."""
     try:
         home.mkdir(parents=True, exist_ok=True)
-        probe = home / f".probe-{os.getpid()}"
-        probe.write_text("")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=home):
+            pass
     except OSError as error:
         reason = error.strerror or str(error)
         raise EmbeddedPostgresError(

@@ -1,4 +1,4 @@
-"""What every room's tests share: the repository, the recorded data, one PostgreSQL, one small simulated vendor.
+"""What all tests share: the repository, the recorded data, one PostgreSQL, one small simulated vendor.
 
 A room that needs something else under one of these names defines its own in its folder.
 """
@@ -44,7 +44,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Any]:
-    """A PostgreSQL of this test run alone. Its folder is short, because a socket's path may hold 107 bytes."""
+    """A PostgreSQL of this run alone, in a short folder: a socket's path may hold 107 bytes."""
     home = Path(tempfile.mkdtemp(prefix="kapman-")).resolve()
     server = embedded_postgres.start(home)
     with psycopg.connect(server.get_uri("postgres"), autocommit=True) as admin:

@@ -42,7 +42,7 @@ def test_the_six_tables_share_one_backfill_policy_and_one_partitioning_so_a_rang
     assert all(node.partitions_def == TRADING_SESSIONS for node in nodes)
 
 
-@pytest.mark.parametrize("table", DAILY_TABLES)
+@pytest.mark.parametrize("table", [*DAILY_TABLES, *REFERENCE_TABLES])
 def test_every_table_is_guarded_by_the_four_checks_and_tells_a_newcomer_what_it_is(table: str) -> None:
     key = dg.AssetKey(table)
     names = {check.name for check in GRAPH.get_check_keys_for_assets({key})}

@@ -16,7 +16,8 @@ from kapman_resources.market_data.protocol import RAW_BAR_SCHEMA
 
 SESSION = date(2026, 5, 5)
 GOOD: dict[str, Any] = {
-    "symbol": "AAPL", "open": 10.0, "high": 11.0, "low": 9.0, "close": 10.5, "volume": 0.25, "vwap": None, "session": SESSION,
+    "symbol": "AAPL", "open": 10.0, "high": 11.0, "low": 9.0, "close": 10.5, "volume": 0.25, "vwap": None,
+    "session": SESSION,
 }  # fmt: skip
 
 
@@ -87,18 +88,21 @@ def mostly(*values: float) -> st.SearchStrategy[float | None]:
     return st.integers(0, 9).flatmap(lambda n: odd if n == 0 else st.sampled_from(values))
 
 
-@given(
-    st.lists(
-        st.fixed_dictionaries(
-            {
-                "symbol": st.sampled_from(["A", "B", "NA", "A B", None]), "open": mostly(10.0), "high": mostly(10.0, 11.0),
-                "low": mostly(9.0, 10.0), "close": mostly(9.5, 10.0), "volume": mostly(0.0, 0.5), "vwap": odd | st.sampled_from([math.nan, math.inf, 0.0, 10.0]),
-                "session": st.sampled_from([SESSION, SESSION, None]),
-            }
-        ),
-        max_size=12,
-    )
-)  # fmt: skip
+ROWS = st.fixed_dictionaries(
+    {
+        "symbol": st.sampled_from(["A", "B", "NA", "A B", None]),
+        "open": mostly(10.0),
+        "high": mostly(10.0, 11.0),
+        "low": mostly(9.0, 10.0),
+        "close": mostly(9.5, 10.0),
+        "volume": mostly(0.0, 0.5),
+        "vwap": odd | st.sampled_from([math.nan, math.inf, 0.0, 10.0]),
+        "session": st.sampled_from([SESSION, SESSION, None]),
+    }
+)
+
+
+@given(st.lists(ROWS, max_size=12))
 def test_no_row_is_lost_and_no_bar_contradicts_itself(rows: list[dict[str, Any]]) -> None:
     clean = clean_bars(pl.DataFrame(rows, schema=RAW_BAR_SCHEMA), SESSION)
     assert clean.bars.height + clean.rejected.height == len(rows)

@@ -1,4 +1,4 @@
-"""The session rules against exchange_calendars, and their behaviour at clock changes and at the ends of time."""
+"""The session rules against exchange_calendars, and their behaviour at clock changes and the ends of time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dagster's three storages from the repository's dagster.yaml, on the embedded server, without a connection per event."""
+"""Dagster's storages from the repository's dagster.yaml on the embedded server: no connection per event."""
 
 from __future__ import annotations
 
@@ -40,8 +40,13 @@ def sessions(postgres_server: Any) -> int:
 
 def event(number: int) -> EventLogEntry:
     return EventLogEntry(
-        error_info=None, level=20, user_message=f"event {number}", run_id=RUN, timestamp=float(number), job_name="daily"
-    )  # fmt: skip
+        error_info=None,
+        level=20,
+        user_message=f"event {number}",
+        run_id=RUN,
+        timestamp=float(number),
+        job_name="daily",
+    )
 
 
 def test_the_repository_s_dagster_yaml_names_the_three_pooled_storages(instance: DagsterInstance) -> None:

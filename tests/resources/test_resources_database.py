@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -54,7 +55,7 @@ def test_a_frame_keeps_symbols_that_look_like_nulls_numbers_and_booleans(databas
 def test_a_frame_has_exactly_the_schema_that_was_asked_for(database: Database) -> None:
     schema = {"flag": pl.Boolean, "x": pl.Float64, "n": pl.Int64, "day": pl.Date, "text": pl.String}
     got = database.frame(
-        """SELECT * FROM (VALUES (true, 'Infinity'::float8, 9223372036854775807::bigint, date '9999-12-31', 'a'),
+        """SELECT * FROM (VALUES (true, 'Infinity'::float8, 9223372036854775807, date '9999-12-31', 'a'),
                                  (false, 'NaN', -1, '0001-01-01', ''), (NULL, NULL, NULL, NULL, NULL),
                                  (true, 5e-324, 0, '2026-05-05', 'NA')) v""",
         {},
@@ -156,9 +157,9 @@ def test_a_row_given_twice_stores_nothing(database: Database) -> None:
 def test_a_column_or_table_that_does_not_exist_is_named(database: Database) -> None:
     with pytest.raises(ValueError, match="table ohlcv_daily has no column colour"):
         replace(database, SESSION, bars("A").with_columns(colour=pl.lit("red")))
-    with pytest.raises(DatabaseError, match=r"table nowhere does not exist: run `\./kapman migrate`"):
-        with database.transaction() as connection:
-            database.copy(connection, "nowhere", bars("A"))
+    missing = pytest.raises(DatabaseError, match=r"table nowhere does not exist: run `\./kapman migrate`")
+    with missing, database.transaction() as connection:
+        database.copy(connection, "nowhere", bars("A"))
 
 
 def test_documents_arrays_and_decimals_go_in_exactly(database: Database) -> None:
@@ -178,7 +179,8 @@ def test_documents_arrays_and_decimals_go_in_exactly(database: Database) -> None
     with database.transaction() as connection:
         database.replace_session(connection, "daily_snapshots", SESSION, frame)
     first, second = database.rows(
-        "SELECT events_detected, events_json, rsi_14::text, bc_score, obv, wyckoff_phase FROM daily_snapshots ORDER BY symbol"
+        "SELECT events_detected, events_json, rsi_14::text, bc_score, obv, wyckoff_phase "
+        "FROM daily_snapshots ORDER BY symbol"
     )
     assert first == {
         "events_detected": ["SC", "AR"], "events_json": {"a": 'é"x', "b": [1.5, None]}, "rsi_14": "0.1",
@@ -189,8 +191,14 @@ def test_documents_arrays_and_decimals_go_in_exactly(database: Database) -> None
 
 def test_a_generated_column_is_not_asked_for_and_is_computed(database: Database) -> None:
     frame = pl.DataFrame(
-        {"symbol": ["A"], "total_call_oi": [8], "total_put_oi": [2], "contract_count": [3], "contracts_with_greeks": [3]}
-    )  # fmt: skip
+        {
+            "symbol": "A",
+            "total_call_oi": 8,
+            "total_put_oi": 2,
+            "contract_count": 3,
+            "contracts_with_greeks": 3,
+        }
+    )
     with database.transaction() as connection:
         database.replace_session(connection, "options_daily_summary", SESSION, frame)
     assert database.value("SELECT put_call_oi_ratio::float8 FROM options_daily_summary") == 0.25
@@ -212,7 +220,7 @@ def test_the_partitions_of_a_year_with_both_clock_changes_have_no_gap_and_no_ove
     database: Database,
 ) -> None:
     sessions = calendar.sessions_between(date(2025, 12, 1), date(2027, 1, 31))
-    edges = [s for s, after in zip(sessions, sessions[1:], strict=False) if s.month != after.month]
+    edges = [s for s, after in pairwise(sessions) if s.month != after.month]
     for session in [*edges, *(calendar.session_offset(s, 1) for s in edges)]:
         replace(database, session, bars("A"))
     assert database.value("SELECT count(*) FROM ohlcv_daily") == 2 * len(edges)
@@ -310,7 +318,7 @@ def test_an_unreachable_server_gives_one_line_with_address_reason_and_way_out() 
 
 
 def test_a_database_that_does_not_exist_is_named(postgres_server: Any) -> None:
-    with pytest.raises(DatabaseError, match='dbname=absent: .*database "absent" does not exist'):
+    with pytest.raises(DatabaseError, match=r'dbname=absent: .*database "absent" does not exist'):
         Database(postgres_server.get_uri("absent")).value("SELECT 1")
 
 

@@ -1,4 +1,4 @@
-"""The embedded server: clear words when it cannot start, nothing lost when it is killed, homes beside each other."""
+"""The embedded server: clear words when it cannot start, nothing lost when it is killed, several homes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from kapman_resources.database import Database, DatabaseError
 from kapman_resources.embedded_postgres import EmbeddedPostgresError
 
 OPENER = (
-    "import sys; from pathlib import Path; from kapman_resources import embedded_postgres as e, database as d\n"
-    "with d.Database(e.url(Path(sys.argv[1]))) as database: print(database.value('SELECT count(*) FROM kept'))"
+    "import sys; from pathlib import Path\n"
+    "from kapman_resources import database as d, embedded_postgres as e\n"
+    "with d.Database(e.url(Path(sys.argv[1]))) as opened: print(opened.value('SELECT count(*) FROM kept'))"
 )
 
 
@@ -62,7 +63,9 @@ def test_a_home_that_cannot_be_written_gives_one_sentence_with_the_way_out(
 def test_a_damaged_data_folder_gives_the_reason_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "PG_VERSION").write_text("9")
-    with pytest.raises(EmbeddedPostgresError, match="did not start: .*version 18 but found version 9") as refused:
+    with pytest.raises(
+        EmbeddedPostgresError, match=r"did not start: .*version 18 but found version 9"
+    ) as refused:
         embedded_postgres.start(tmp_path)
     assert "DATABASE_URL" in str(refused.value) and "\n" not in str(refused.value)
 
@@ -73,7 +76,7 @@ def test_a_new_home_is_created_with_both_databases_and_a_second_start_joins(home
     for name in (embedded_postgres.DATABASE, embedded_postgres.DAGSTER_DATABASE):
         with psycopg.connect(embedded_postgres.url(home, name)) as connection:
             assert connection.info.dbname == name
-    assert connection.info.host.startswith("/")  # a socket: no port is opened
+            assert connection.info.host.startswith("/")  # a socket: no port is opened
 
 
 def test_a_killed_server_is_restarted_by_the_next_opener_with_every_committed_row(home: Path) -> None:
@@ -133,7 +136,9 @@ def test_a_server_stops_with_its_last_opener_and_starts_again_where_its_number_i
     lines = lock.read_text().splitlines()
     server.cleanup()
     assert not lock.exists()
-    lock.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")  # after a reboot: another program has it
+    lock.write_text(
+        "\n".join([str(os.getpid()), *lines[1:]]) + "\n"
+    )  # after a reboot: another program has it
     with Database(embedded_postgres.url(home)) as database:
         assert database.value("SELECT count(*) FROM kept") >= 1
 

@@ -6,6 +6,7 @@ import gzip
 import socket
 from collections.abc import Iterator
 from datetime import date
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,11 +39,15 @@ def boto_does_not_wait(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
-def client(vendor: Serving, **changes: Any) -> FlatFiles:
-    given: dict[str, Any] = {
-        "endpoint": vendor.url, "bucket": "flatfiles", "access_key": vendor.s3_key_id, "secret_key": vendor.s3_secret,
-    }  # fmt: skip
-    return FlatFiles(**(given | changes))
+@cache
+def _client(**given: str) -> FlatFiles:
+    return FlatFiles(**given)
+
+
+def client(vendor: Serving, **changes: str) -> FlatFiles:
+    """The same client for the same arguments: boto3 takes a while to make one."""
+    given = {"endpoint": vendor.url, "bucket": "flatfiles"}
+    return _client(**(given | {"access_key": vendor.s3_key_id, "secret_key": vendor.s3_secret} | changes))
 
 
 def fault(vendor: Serving, **plan: Any) -> None:
@@ -157,7 +162,7 @@ def test_a_server_error_that_passes_is_retried(small_vendor: Serving, vendor_ses
 
 
 def test_a_bucket_that_does_not_exist_names_its_variable(small_vendor: Serving, vendor_session: date) -> None:
-    with pytest.raises(VendorAnswerError, match="do not hold bucket wrong .*check S3_BUCKET"):
+    with pytest.raises(VendorAnswerError, match=r"do not hold bucket wrong .*check S3_BUCKET"):
         only(client(small_vendor, bucket="wrong").files([vendor_session], {}))
 
 

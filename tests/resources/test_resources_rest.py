@@ -1,4 +1,4 @@
-"""The REST client: complete answers from the simulated vendor, and every bad one a vendor has been seen to give."""
+"""The REST client: complete answers of the simulated vendor, and every bad one that a vendor has given."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def of(vendor: Serving) -> RestClient:
 
 def contract(strike: float = 200, **fields: Any) -> dict[str, Any]:
     details = {
-        "ticker": f"O:AAPL260619C{int(strike * 1000):08}", "contract_type": "call", "exercise_style": "american",
+        "ticker": f"O:AAPL260619C{int(strike * 1000):08}", "contract_type": "call",
+        "exercise_style": "american",
         "expiration_date": "2026-06-19", "strike_price": strike, "shares_per_contract": 100,
     }  # fmt: skip
     return {"details": details} | fields
@@ -55,6 +56,7 @@ def page(*results: Any, status: str = "OK", **more: Any) -> bytes:
     return json.dumps({"status": status, "request_id": "r", "results": list(results)} | more).encode()
 
 
+PARTS = ("day", "greeks", "last_quote", "last_trade", "underlying_asset")
 ERROR_401 = b'{"status":"ERROR","request_id":"r","error":"Unknown API Key"}'
 ERROR_403 = b'{"status":"NOT_AUTHORIZED","message":"You are not entitled to this data."}'
 ERROR_429 = b'{"status":"ERROR","error":"You\'ve exceeded the maximum requests per minute"}'
@@ -219,9 +221,7 @@ def test_an_empty_page_with_a_next_one_does_not_end_the_chain(loopback: Any, rep
 
 
 def test_a_next_page_that_is_no_address_fails_its_symbol_only(loopback: Any, reply: NewReply) -> None:
-    loopback.answer = lambda path: reply(
-        page(contract(), next_url="http://[x" if "BAD" in path else None)
-    )
+    loopback.answer = lambda path: reply(page(contract(), next_url="http://[x" if "BAD" in path else None))
     capture = client(loopback.url).chains(["BAD", "AAPL"])
     assert list(capture.failed) == ["BAD"] and capture.rows["symbol"].to_list() == ["AAPL"]
 
@@ -237,7 +237,9 @@ def test_a_wrong_key_is_refused_at_once_and_never_printed(small_vendor: Serving)
         lambda: wrong.grouped_vwap([SESSION]),
         wrong.tickers,
     ):
-        with pytest.raises(BadCredentials, match="refused POLYGON_API_KEY .Unknown API Key.: check") as refused:
+        with pytest.raises(
+            BadCredentials, match=r"refused POLYGON_API_KEY \(Unknown API Key\): check"
+        ) as refused:
             ask()
         assert KEY not in str(refused.value)
     assert "refused POLYGON_API_KEY" in wrong.check()
@@ -258,7 +260,7 @@ def test_a_refusal_is_not_asked_again(
 
 def test_a_plan_without_options_is_told_with_the_vendor_s_words(loopback: Any, reply: NewReply) -> None:
     loopback.replies(reply(ERROR_403, 403))
-    with pytest.raises(NotEntitled, match="the plan does not include this data .You are not entitled"):
+    with pytest.raises(NotEntitled, match=r"the plan does not include this data \(You are not"):
         client(loopback.url).chains(["AAPL", "MSFT"])
 
 
@@ -296,7 +298,8 @@ def test_a_lost_entitlement_of_one_symbol_is_its_own_failure(loopback: Any, repl
         (b"not gzip at all", 200, {"Content-Encoding": "gzip"}, False),
     ],
     ids=[
-        "429 with a wait", "429 without", "429 with a date", "500", "503", "200 that says ERROR", "200 with HTML",
+        "429 with a wait", "429 without", "429 with a date", "500", "503", "200 that says ERROR",
+        "200 with HTML",
         "200 with half a document", "a body cut off", "a body that does not unpack",
     ],
 )  # fmt: skip
@@ -406,10 +409,8 @@ def test_results_of_another_shape_are_refused_by_name(results: bytes, loopback: 
     "optional",
     [
         {},
-        {"day": {}, "greeks": {}, "last_quote": {}, "last_trade": {}, "underlying_asset": {}},
-        dict.fromkeys(
-            ["day", "greeks", "last_quote", "last_trade", "underlying_asset", "implied_volatility", "open_interest"]
-        ),
+        {part: {} for part in PARTS},
+        dict.fromkeys([*PARTS, "implied_volatility", "open_interest"]),
         {
             "day": dict.fromkeys(["close", "volume", "last_updated"]),
             "greeks": dict.fromkeys(["delta", "gamma", "theta", "vega"]),
@@ -425,7 +426,8 @@ def test_every_optional_part_of_a_contract_may_be_missing(
     capture = client(loopback.url).chains(["AAPL"])
     row = capture.rows.row(0, named=True)
     given = {
-        "symbol": "AAPL", "contract": "O:AAPL260619C00212500", "expiration": date(2026, 6, 19), "strike": 212.5,
+        "symbol": "AAPL", "contract": "O:AAPL260619C00212500", "expiration": date(2026, 6, 19),
+        "strike": 212.5,
         "option_type": "call", "shares_per_contract": 100.0,
     }  # fmt: skip
     assert row == dict.fromkeys(RAW_CHAIN_SCHEMA) | given
@@ -439,13 +441,16 @@ def test_every_field_arrives_where_it_belongs_and_unknown_ones_are_ignored(
         break_even_price=205, implied_volatility=0.3, open_interest=1500, fmv=1, new_field={"a": []},
         day={"open": 4, "high": 6, "low": 4, "close": 5, "volume": 12.5, "vwap": 5.1, "last_updated": 1777953600000000000},
         greeks={"delta": 0.5, "gamma": 0.02, "theta": -0.1, "vega": 0.2, "rho": 1},
-        last_quote={"bid": 4.9, "ask": 5.1, "midpoint": 5, "timeframe": "DELAYED"}, last_trade={"price": 5.05, "size": 1},
+        last_quote={"bid": 4.9, "ask": 5.1, "midpoint": 5, "timeframe": "DELAYED"},
+        last_trade={"price": 5.05, "size": 1},
     )  # fmt: skip
     loopback.replies(reply(gzip.compress(page(full, count=1)), headers={"Content-Encoding": "gzip"}))
     assert client(loopback.url).chains(["AAPL"]).rows.row(0, named=True) == {
-        "symbol": "AAPL", "contract": "O:AAPL260619C00200000", "expiration": date(2026, 6, 19), "strike": 200.0,
+        "symbol": "AAPL", "contract": "O:AAPL260619C00200000", "expiration": date(2026, 6, 19),
+        "strike": 200.0,
         "option_type": "call", "bid": 4.9, "ask": 5.1, "last": 5.05, "day_close": 5.0, "day_volume": 12.5,
-        "day_session": SESSION, "open_interest": 1500.0, "implied_volatility": 0.3, "delta": 0.5, "gamma": 0.02,
+        "day_session": SESSION, "open_interest": 1500.0, "implied_volatility": 0.3, "delta": 0.5,
+        "gamma": 0.02,
         "theta": -0.1, "vega": 0.2, "shares_per_contract": 100.0,
     }  # fmt: skip
 
@@ -482,7 +487,8 @@ def test_a_vwap_that_is_missing_gives_no_row_and_of_a_symbol_sent_twice_the_last
     loopback: Any, reply: NewReply
 ) -> None:
     rows = [
-        {"T": "NA", "vw": 10}, {"T": "AAPL", "c": 1}, {"T": "MSFT", "vw": None}, {"vw": 3}, {"T": "BAUG", "vw": 1.5},
+        {"T": "NA", "vw": 10}, {"T": "AAPL", "c": 1}, {"T": "MSFT", "vw": None}, {"vw": 3},
+        {"T": "BAUG", "vw": 1.5},
         {"T": "BAUG", "vw": 2.5}, {"T": "TEXT", "vw": "5"},
     ]  # fmt: skip
     loopback.replies(reply(page(*rows)))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from kapman_resources import settings as module
 from kapman_resources.database.urls import dagster_url, kapman_url
 from kapman_resources.settings import Settings, SettingsError, load_settings
 
@@ -42,7 +41,7 @@ def test_an_empty_variable_hides_the_env_file_and_gives_the_default(
 def test_the_env_files_are_the_repository_s_and_then_the_working_folder_s(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, repository: Path
 ) -> None:
-    assert ENV_FILES == (repository / ".env", ".env")
+    assert (repository / ".env", ".env") == ENV_FILES
     first, folder = tmp_path / "first.env", tmp_path / "elsewhere"
     folder.mkdir()
     first.write_text("S3_BUCKET=of-the-first\nDAILY_JOB_HOUR=7\n")
@@ -160,7 +159,7 @@ def test_the_first_missing_vendor_credential_is_named_with_the_way_out(
     with pytest.raises(SettingsError, match=r"^POLYGON_API_KEY is not set: .*\.env.*kapman demo"):
         load_settings().require_market_data_keys()
     monkeypatch.setenv("POLYGON_API_KEY", "x")
-    with pytest.raises(SettingsError, match="^AWS_ACCESS_KEY_ID is not set"):
+    with pytest.raises(SettingsError, match=r"^AWS_ACCESS_KEY_ID is not set"):
         load_settings().require_market_data_keys()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")

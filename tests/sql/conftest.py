@@ -24,7 +24,7 @@ _SNAPSHOT: dict[str, Any] = {
 
 @pytest.fixture
 def store_snapshots(database: Database) -> Store:
-    """store(session, {"NVDA": {"rule": 1, "signal": "EXIT_CRITICAL", ...}}): replaces the session's snapshots."""
+    """store(session, {"NVDA": {"rule": 1, "signal": "EXIT_CRITICAL"}}): replaces the session's snapshots."""
 
     def store(session: date, snapshots: dict[str, dict[str, Any]]) -> None:
         rows = [

@@ -30,17 +30,19 @@ SNAPSHOT_COLUMNS = [
     "sma_20", "sma_50", "sma_200", "ema_12", "ema_26", "adx_14",
     "atr_14", "bbands_upper", "bbands_middle", "bbands_lower", "bbands_width",
     "obv", "vwap",
-    "gex_total", "gex_net", "gamma_flip_level", "call_wall_primary", "call_wall_primary_oi", "put_wall_primary",
+    "gex_total", "gex_net", "gamma_flip_level", "call_wall_primary", "call_wall_primary_oi",
+    "put_wall_primary",
     "put_wall_primary_oi", "dgpi", "dealer_position",
     "iv_skew_25d", "iv_term_structure", "put_call_ratio_oi", "put_call_ratio_volume", "average_iv", "iv_rank",
     "iv_percentile",
     "rvol", "vsi", "hv_20", "hv_60", "iv_hv_diff", "price_vs_sma20", "price_vs_sma50", "price_vs_sma200",
-    "technical_indicators_json", "dealer_metrics_json", "volatility_metrics_json", "price_metrics_json", "checklist_json",
-    "volatility_regime", "model_version", "data_quality",
+    "technical_indicators_json", "dealer_metrics_json", "volatility_metrics_json", "price_metrics_json",
+    "checklist_json", "volatility_regime", "model_version", "data_quality",
 ]  # fmt: skip
 
 VIEWS = {
-    "v_latest_snapshots", "v_watchlist_tickers", "v_alerts", "v_wyckoff_events", "v_entry_signals", "v_exit_signals",
+    "v_latest_snapshots", "v_watchlist_tickers", "v_alerts", "v_wyckoff_events", "v_entry_signals",
+    "v_exit_signals",
 }  # fmt: skip
 
 ETFS = {"SPY", "QQQ", "IWM", "DIA", "TLT", "GLD", "XLF", "XLK", "XLE", "XLV", "XLI", "SMH"}
@@ -49,7 +51,8 @@ SESSION = date(2026, 5, 5)
 
 def columns_of(database: Database, table: str) -> list[str]:
     rows = database.rows(
-        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped "
+        "ORDER BY attnum",
         (table,),
     )
     return [row["attname"] for row in rows]
@@ -80,8 +83,9 @@ def test_no_ratio_or_exposure_of_a_snapshot_can_overflow(database: Database) -> 
     with database.transaction() as connection:
         connection.execute("SELECT ensure_partition('daily_snapshots', %s)", (SESSION,))
         connection.execute(
-            "INSERT INTO daily_snapshots (time, symbol, put_call_ratio_oi, gex_net, obv, call_wall_primary_oi, vsi, "
-            "model_version, data_quality) VALUES (session_time(%s), 'X', 1234.5678, -1e18, -9e18, 3e9, 1e6, 'x', 'partial')",
+            "INSERT INTO daily_snapshots (time, symbol, put_call_ratio_oi, gex_net, obv, "
+            "call_wall_primary_oi, vsi, model_version, data_quality) "
+            "VALUES (session_time(%s), 'X', 1234.5678, -1e18, -9e18, 3e9, 1e6, 'x', 'partial')",
             (SESSION,),
         )
     row = database.rows("SELECT put_call_ratio_oi, call_wall_primary_oi FROM daily_snapshots")[0]
@@ -97,9 +101,10 @@ def test_a_snapshot_value_outside_its_scale_is_refused(database: Database) -> No
             (SESSION,),
         )
     for fault in (
-        "bc_score = 29", "spring_score = -1", "spring_score = 13", "dgpi = 100.1", "iv_rank = 101", "phase_score = -0.1",
-        "wyckoff_phase = 'F'", "dealer_position = 'short'", "data_quality = 'good'", "volatility_regime = 'calm'",
-        "composite_score = 1.1", "iv_percentile = -1", "primary_event_confidence = 2",
+        "bc_score = 29", "spring_score = -1", "spring_score = 13", "dgpi = 100.1", "iv_rank = 101",
+        "phase_score = -0.1", "wyckoff_phase = 'F'", "dealer_position = 'short'", "data_quality = 'good'",
+        "volatility_regime = 'calm'", "composite_score = 1.1", "iv_percentile = -1",
+        "primary_event_confidence = 2",
     ):  # fmt: skip
         with pytest.raises(psycopg.errors.CheckViolation):
             database.execute(f"UPDATE daily_snapshots SET {fault}")
@@ -188,7 +193,8 @@ def test_symbols_need_bars_until_the_session_is_loaded(database: Database) -> No
 
 
 _VALUES: dict[str, Any] = {
-    "first": SESSION, "last": SESSION, "session": SESSION, "symbols": ["AAPL"], "contracts": ["O:A"], "tables": ["x"],
+    "first": SESSION, "last": SESSION, "session": SESSION, "symbols": ["AAPL"], "contracts": ["O:A"],
+    "tables": ["x"],
     "ids": [UUID(int=0)], "limit": 5, "offset": 0, "days": 7, "watched": True, "symbol": "AAPL",
 }  # fmt: skip
 
