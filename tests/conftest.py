@@ -48,7 +48,8 @@ def postgres_server() -> Iterator[Any]:
     home = Path(tempfile.mkdtemp(prefix="kapman-")).resolve()
     server = embedded_postgres.start(home)
     with psycopg.connect(server.get_uri("postgres"), autocommit=True) as admin:
-        admin.execute("ALTER SYSTEM SET fsync = off")  # nothing here has to survive a power cut
+        for name in ("fsync", "full_page_writes", "synchronous_commit"):
+            admin.execute(f"ALTER SYSTEM SET {name} = off")  # nothing here has to survive a power cut
         admin.execute("SELECT pg_reload_conf()")
     yield server
     server.cleanup()
@@ -68,7 +69,8 @@ def template_database(postgres_server: Any) -> str:
 def _fresh(postgres_server: Any, template: str) -> Iterator[Database]:
     name = f"kapman_test_{next(_numbers)}"
     with psycopg.connect(postgres_server.get_uri("postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        # without fsync a copy of the files is four times as fast as one through the log
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         with Database(postgres_server.get_uri(name)) as opened:
             yield opened
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 
@@ -39,9 +41,22 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def kill_server(home: Path) -> int:
+    """Kills the postmaster without a warning; its children end by themselves as soon as they notice."""
     pid = int((home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    children = psutil.Process(pid).children()
     os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while any(map(lives, children)):
+        assert time.monotonic() < deadline, "the children of the killed server still run"
+        time.sleep(0.01)
     return pid
 
 

@@ -439,7 +439,7 @@ def test_every_field_arrives_where_it_belongs_and_unknown_ones_are_ignored(
     full = contract(
         200,
         break_even_price=205, implied_volatility=0.3, open_interest=1500, fmv=1, new_field={"a": []},
-        day={"open": 4, "high": 6, "low": 4, "close": 5, "volume": 12.5, "vwap": 5.1, "last_updated": 1777953600000000000},
+        day={"high": 6, "low": 4, "close": 5, "volume": 12.5, "last_updated": 1777953600000000000},
         greeks={"delta": 0.5, "gamma": 0.02, "theta": -0.1, "vega": 0.2, "rho": 1},
         last_quote={"bid": 4.9, "ask": 5.1, "midpoint": 5, "timeframe": "DELAYED"},
         last_trade={"price": 5.05, "size": 1},
