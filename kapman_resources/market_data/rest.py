@@ -94,6 +94,13 @@ class _Contract(msgspec.Struct):
     open_interest: float | None = None
 
 
+class _GroupedBar(msgspec.Struct, rename={"symbol": "T", "vwap": "vw"}):
+    """Untyped fields: one odd value among 12,000 rows must not lose the others."""
+
+    symbol: Any = None
+    vwap: Any = None
+
+
 class _Page(msgspec.Struct):
     """Any answer of the vendor: `results` stay undecoded until the caller knows their type."""
 
@@ -107,6 +114,7 @@ class _Page(msgspec.Struct):
 # every failed try is in the final error; a log line for each would drown it
 stamina.instrumentation.set_on_retry_hooks([])
 _decode_page = msgspec.json.Decoder(_Page).decode
+_decode_grouped = msgspec.json.Decoder(list[_GroupedBar] | None).decode
 _decode_chain = msgspec.json.Decoder(list[_Contract] | None).decode
 _decode_rows = msgspec.json.Decoder(list[dict[str, Any]] | None).decode
 _NO_DAY, _NO_GREEKS, _NO_QUOTE, _NO_TRADE = _Day(), _Greeks(), _Quote(), _Trade()
@@ -165,7 +173,12 @@ class RestClient:
     def grouped_vwap(self, sessions: Sequence[date]) -> pl.DataFrame:
         """symbol, session, vwap of the sessions' unadjusted bars; no row where the vendor has none."""
         answers = asyncio.run(self._grouped(sessions))
-        rows = [(r.get("T"), day, _number(r.get("vw"))) for day, found in answers.items() for r in found]
+        rows = [
+            (r.symbol, day, _number(r.vwap))
+            for day, found in answers.items()
+            for r in found
+            if isinstance(r.symbol, str)
+        ]
         schema = {"symbol": pl.String, "session": pl.Date, "vwap": pl.Float64}
         frame = pl.DataFrame(rows, schema=schema, orient="row")
         return frame.drop_nulls().unique(["symbol", "session"], keep="last", maintain_order=True)
@@ -253,13 +266,13 @@ class RestClient:
             answers = await asyncio.gather(*(one(symbol) for symbol in symbols))
         return dict(zip(symbols, answers, strict=True))
 
-    async def _grouped(self, sessions: Sequence[date]) -> dict[date, list[dict[str, Any]]]:
+    async def _grouped(self, sessions: Sequence[date]) -> dict[date, list[_GroupedBar]]:
         pace = _Pace(self._rate)
         async with self._session() as client:
 
-            async def one(session: date) -> list[dict[str, Any]]:
+            async def one(session: date) -> list[_GroupedBar]:
                 path = f"/v2/aggs/grouped/locale/us/market/stocks/{session}"
-                pages = await self._pages(client, pace, path, {"adjusted": "false"}, _decode_rows)
+                pages = await self._pages(client, pace, path, {"adjusted": "false"}, _decode_grouped)
                 return [row for page in pages for row in page]
 
             return dict(zip(sessions, await asyncio.gather(*map(one, sessions)), strict=True))
