@@ -97,6 +97,8 @@ class Settings(BaseSettings):
             needs("AWS_SECRET_ACCESS_KEY", self.aws_secret_access_key, "AWS_ACCESS_KEY_ID is")
         if self.smtp_host:
             needs("NOTIFICATION_EMAIL", self.notification_email, "SMTP_HOST is")
+        if self.notification_email:
+            needs("SMTP_HOST", self.smtp_host, "NOTIFICATION_EMAIL is")
         if self.smtp_user or self.smtp_password:
             needs("SMTP_HOST", self.smtp_host, "SMTP_USER or SMTP_PASSWORD is")
             needs("SMTP_USER", self.smtp_user, "SMTP_PASSWORD is")

@@ -1,6 +1,6 @@
 """The job_runs record: one row a stage and run, written when it starts and closed when it ends, however it ends.
 
-Rows of a process that was killed stay `running` until the next run of the stage marks them failed.
+Rows of a process that was killed stay `running` until the next run of the same stage and sessions marks them failed.
 """
 
 from __future__ import annotations

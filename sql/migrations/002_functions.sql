@@ -44,8 +44,13 @@ BEGIN
     END IF;
     IF to_regclass(partition_name) IS NULL THEN
         PERFORM pg_advisory_xact_lock(hashtext('ensure_partition:' || name));
-        EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
-            partition_name, name, session_time(month), session_time((month + interval '1 month')::date));
+        -- asked of the table itself: to_regclass would answer from a cache older than the lock
+        IF NOT EXISTS (SELECT 1 FROM pg_class WHERE relname = partition_name AND relnamespace = 'public'::regnamespace) THEN
+            -- made apart and attached: CREATE ... PARTITION OF would lock readers of the whole table out until commit
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', partition_name, name);
+            EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                name, partition_name, session_time(month), session_time((month + interval '1 month')::date));
+        END IF;
     END IF;
     RETURN partition_name;
 END

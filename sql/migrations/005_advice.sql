@@ -74,7 +74,12 @@ BEGIN
             NEW.contract, NEW.symbol, NEW.recommendation_date
             USING ERRCODE = 'foreign_key_violation';
     END IF;
-    IF (NEW.price_source = 'mid' AND NEW.price IS DISTINCT FROM (quoted.bid + quoted.ask) / 2)
+    IF NOT quoted.is_standard THEN
+        RAISE EXCEPTION 'contract % does not deliver 100 shares: it is stored, never advised', NEW.contract
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF (NEW.price_source = 'mid' AND (NEW.price IS DISTINCT FROM (quoted.bid + quoted.ask) / 2
+                                      OR NEW.price_session <> NEW.recommendation_date))
        OR (NEW.price_source = 'day_close'
            AND (NEW.price IS DISTINCT FROM quoted.close OR NEW.price_session IS DISTINCT FROM quoted.last_session)) THEN
         RAISE EXCEPTION 'price % (%) of % is not the one stored for session %',
@@ -87,27 +92,45 @@ $$;
 CREATE TRIGGER leg_is_in_the_chain BEFORE INSERT OR UPDATE ON recommendation_legs
     FOR EACH ROW EXECUTE FUNCTION leg_is_in_the_chain();
 
--- ENTER has one leg (two for a vertical); WAIT, NO_TRADE and EXIT name no contract. Judged at commit.
+-- Whether the stored legs are those of the strategy, the first of them being the one that the advice itself names.
+CREATE FUNCTION legs_of_the_strategy(advice recommendations) RETURNS boolean
+    LANGUAGE sql STABLE AS
+$$
+    SELECT CASE advice.option_strategy
+        WHEN 'LONG_CALL' THEN legs.sides = '{buy}' AND legs.types = '{call}'
+        WHEN 'LONG_PUT' THEN legs.sides = '{buy}' AND legs.types = '{put}'
+        WHEN 'CSP' THEN legs.sides = '{sell}' AND legs.types = '{put}'
+        WHEN 'VERTICAL_SPREAD' THEN legs.sides @> '{buy,sell}' AND cardinality(legs.sides) = 2
+            AND legs.types[1] = legs.types[2] AND legs.expirations[1] = legs.expirations[2]
+            AND legs.strikes[1] <> legs.strikes[2]
+        ELSE legs.sides IS NULL
+    END
+    AND (legs.strikes[1], legs.expirations[1], legs.types[1])
+        IS NOT DISTINCT FROM (advice.option_strike, advice.option_expiration, advice.option_type)
+    FROM (
+        SELECT array_agg(side ORDER BY leg) AS sides, array_agg(option_type ORDER BY leg) AS types,
+               array_agg(expiration ORDER BY leg) AS expirations, array_agg(strike ORDER BY leg) AS strikes
+        FROM recommendation_legs WHERE recommendation_id = advice.id) legs
+$$;
+
+-- ENTER has the legs of its strategy; WAIT, NO_TRADE and EXIT name no contract. Judged at commit.
 CREATE FUNCTION legs_fit_the_action() RETURNS trigger
     LANGUAGE plpgsql AS
 $$
 DECLARE
     advice recommendations;
-    stored integer;
-    wanted integer;
 BEGIN
-    SELECT * INTO advice FROM recommendations
-    WHERE id = (to_jsonb(CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END) ->> TG_ARGV[0])::uuid;
-    IF NOT FOUND THEN
-        RETURN NULL;
-    END IF;
-    SELECT count(*) INTO stored FROM recommendation_legs WHERE recommendation_id = advice.id;
-    wanted := CASE WHEN advice.action <> 'ENTER' THEN 0 WHEN advice.option_strategy = 'VERTICAL_SPREAD' THEN 2 ELSE 1 END;
-    IF stored <> wanted OR (advice.action = 'ENTER') <> (advice.option_strategy IS NOT NULL) THEN
-        RAISE EXCEPTION '% advice on % (%) has % legs, needs %',
-            advice.action, advice.symbol, coalesce(advice.option_strategy, 'no strategy'), stored, wanted
-            USING ERRCODE = 'check_violation';
-    END IF;
+    FOR advice IN
+        SELECT r.* FROM recommendations r
+        WHERE r.id IN ((to_jsonb(OLD) ->> TG_ARGV[0])::uuid, (to_jsonb(NEW) ->> TG_ARGV[0])::uuid)
+    LOOP
+        IF (advice.action = 'ENTER') <> (advice.option_strategy IS NOT NULL) 
+            OR NOT coalesce(legs_of_the_strategy(advice), false) THEN
+            RAISE EXCEPTION '% advice on % (%): its legs are not those of the action and strategy',
+                advice.action, advice.symbol, coalesce(advice.option_strategy, 'no strategy')
+                USING ERRCODE = 'check_violation';
+        END IF;
+    END LOOP;
     RETURN NULL;
 END
 $$;

@@ -67,6 +67,7 @@ def small_world(last: date, symbols: int) -> Iterator[World]:
         for name in ("DATABASE_URL", "DB_PASSWORD", "AI_PROVIDER", "SMTP_HOST", "DAGSTER_HOME"):
             patch.delenv(name, raising=False)
         for name, value in {
+            "DAGSTER_HOME": str(home / "dagster"),  # what a run sets is forgotten with this world
             "KAPMAN_HOME": str(home),
             "POLYGON_BASE_URL": vendor.url,
             "POLYGON_S3_ENDPOINT": vendor.url,

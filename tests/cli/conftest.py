@@ -50,6 +50,7 @@ def kapman(
     for name in (*_VENDOR, *_OTHERS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KAPMAN_HOME", str(home))
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))  # a run sets it; the next test must not see it
     monkeypatch.setattr("kapman_resources.settings.Settings.model_config", _without_env_file())
     monkeypatch.chdir(tmp_path)
 

@@ -112,7 +112,7 @@ def test_up_serves_both_pages_runs_what_dagster_is_asked_for_and_stops_clean(
             said, _ = up.communicate(timeout=60)
         assert "stopping" in said
         assert up.returncode == 0
-        gone, alive = psutil.wait_procs(family, timeout=20)
+        _, alive = psutil.wait_procs(family, timeout=20)
         assert not alive, alive
 
 

@@ -74,6 +74,7 @@ def test_a_key_is_known_by_its_vendor_s_own_name_too(
         ({"AWS_ACCESS_KEY_ID": "x"}, "AWS_SECRET_ACCESS_KEY"),
         ({"AWS_SECRET_ACCESS_KEY": "x"}, "AWS_ACCESS_KEY_ID"),
         ({"SMTP_HOST": "x"}, "NOTIFICATION_EMAIL"),
+        ({"NOTIFICATION_EMAIL": "x"}, "SMTP_HOST"),
         ({"SMTP_USER": "x"}, "SMTP_HOST"),
         ({"SMTP_PASSWORD": "x"}, "SMTP_HOST"),
         ({"SMTP_HOST": "x", "NOTIFICATION_EMAIL": "x", "SMTP_USER": "x"}, "SMTP_PASSWORD"),

@@ -88,7 +88,8 @@ def write(
         "confidence": 0.7,
         "p_direction": 0.55, "justification": "a spring above support", "entry_price_target": 200,
         "stop_loss": 190,
-        "profit_target": 220, "strike": None, "expiration": None, "option_type": None, "strategy": strategy,
+        "profit_target": 220, "strategy": strategy,
+        **{name: legs[0][name] if legs else None for name in ("strike", "expiration", "option_type")},
         "candidate_id": "C01", "breakeven": None, "max_loss": None, "max_gain": None, "provider": "rules",
         "model_version": "1", "rule_trace": Jsonb([]), "alternatives": Jsonb([]), "missing_data": Jsonb([]),
         "what_would_change": None, "evidence": Jsonb({}),
@@ -111,7 +112,7 @@ def stored(database: Database) -> int:
 
 def test_true_legs_are_accepted_at_midpoint_and_at_day_close(chained: Database) -> None:
     advise(chained, [leg(C200)])
-    advise(chained, [leg(P200)], strategy="CSP")
+    advise(chained, [leg(P200, side="sell")], strategy="CSP")
     advise(chained, [leg(C200), leg(C210, side="sell")], strategy="VERTICAL_SPREAD")
     advise(chained, [], action="NO_TRADE", strategy=None, direction="NEUTRAL")
     advise(chained, [], action="WAIT", strategy=None)
@@ -129,7 +130,7 @@ FALSE_LEGS: dict[str, Leg] = {
     "another session's contract": leg(GONE),
     "a contract that never existed": leg(contract="O:AAPL260619C00201000", strike=201.0),
     "another session": leg(session=YESTERDAY),
-    "another session with its own contract": leg(GONE, session=YESTERDAY),
+    "another session with its own contract": leg(GONE, session=YESTERDAY, price_session=YESTERDAY),
     "another symbol": leg(OTHERS, symbol="MSFT"),
 }
 
@@ -144,6 +145,7 @@ def test_a_leg_that_is_not_in_the_session_s_chain_is_refused(chained: Database) 
 
 ALTERED: dict[str, Leg] = {
     "a midpoint a cent off": leg(price=5.26),
+    "a midpoint of another session": leg(price_session=YESTERDAY),
     "a midpoint where nothing is quoted": leg(P200, price_source="mid", price=3.3),
     "a day close a cent off": leg(P200, price=3.31),
     "a day close of another session": leg(P200, price_session=SESSION),
@@ -170,15 +172,49 @@ SHAPES: dict[str, tuple[str, str | None, list[Leg]]] = {
     "NO_TRADE with a strategy": ("NO_TRADE", "LONG_CALL", []),
     "a vertical with one leg": ("ENTER", "VERTICAL_SPREAD", [leg()]),
     "a long call with two legs": ("ENTER", "LONG_CALL", [leg(), leg(C210)]),
+    "a long call that is sold": ("ENTER", "LONG_CALL", [leg(side="sell")]),
+    "a long call of a put": ("ENTER", "LONG_CALL", [leg(P200)]),
+    "a long put of a call": ("ENTER", "LONG_PUT", [leg()]),
+    "a cash-secured put that is bought": ("ENTER", "CSP", [leg(P200)]),
+    "a vertical of one contract": ("ENTER", "VERTICAL_SPREAD", [leg(), leg(side="sell")]),
+    "a vertical bought twice": ("ENTER", "VERTICAL_SPREAD", [leg(), leg(C210)]),
+    "a vertical of a call and a put": ("ENTER", "VERTICAL_SPREAD", [leg(), leg(P200, side="sell")]),
 }
 
 
 def test_advice_whose_legs_do_not_fit_its_action_is_refused_at_commit(chained: Database) -> None:
     for kind, (action, strategy, legs) in SHAPES.items():
-        with pytest.raises(psycopg.errors.CheckViolation, match="legs, needs"):
+        with pytest.raises(psycopg.errors.CheckViolation, match="legs are not those"):
             advise(chained, legs, action=action, strategy=strategy)
             pytest.fail(f"accepted: {kind}")
     assert chained.value("SELECT count(*) FROM recommendations") == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"strike": 205.0}, {"expiration": date(2026, 7, 17)}, {"option_type": "put"}, {"strike": None}],
+    ids=str,
+)
+def test_the_contract_that_the_advice_itself_names_is_that_of_its_first_leg(
+    chained: Database, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="legs are not those"):
+        advise(chained, [leg()], **changes)
+
+
+def test_a_contract_that_does_not_deliver_100_shares_is_never_advised(chained: Database) -> None:
+    chained.execute("UPDATE options_chains SET is_standard = false WHERE contract = %s", (C200,))
+    with pytest.raises(psycopg.errors.CheckViolation, match="does not deliver 100 shares"):
+        advise(chained, [leg()])
+
+
+def test_moving_a_leg_to_other_advice_is_judged_on_both(chained: Database) -> None:
+    first = advise(chained, [leg()])
+    second = advise(chained, [leg(C210)])
+    move = "UPDATE recommendation_legs SET recommendation_id = %s, leg = 2 WHERE recommendation_id = %s"
+    with pytest.raises(psycopg.errors.CheckViolation, match="legs are not those"):
+        chained.execute(move, (second, first))
+    assert stored(chained) == 2
 
 
 def test_stored_advice_cannot_be_damaged_afterwards(chained: Database) -> None:
