@@ -45,7 +45,7 @@ BEGIN
     IF to_regclass(partition_name) IS NULL THEN
         PERFORM pg_advisory_xact_lock(hashtext('ensure_partition:' || name));
         -- asked of the table itself: to_regclass would answer from a cache older than the lock
-        IF NOT EXISTS (SELECT 1 FROM pg_class WHERE relname = partition_name AND relnamespace = 'public'::regnamespace) THEN
+        IF NOT EXISTS (SELECT 1 FROM pg_class WHERE relname = partition_name AND relnamespace = current_schema()::regnamespace) THEN
             -- made apart and attached: CREATE ... PARTITION OF would lock readers of the whole table out until commit
             EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', partition_name, name);
             EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
