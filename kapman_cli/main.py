@@ -184,7 +184,7 @@ def simulate(
         now = clock.now().isoformat() if data is None or os.environ.get("KAPMAN_NOW") else None
     if now is not None:
         command += ["--now", now]
-    raise typer.Exit(subprocess.call(command))
+    os.execv(sys.executable, command)  # the simulator is this process from now on, signals included
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

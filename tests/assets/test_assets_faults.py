@@ -17,6 +17,7 @@ import pytest
 from assets_world import World
 
 from kapman_assets.launch import NoSuchSession, RunReport, require_completed_session
+from kapman_cli.history import HISTORY_TABLES
 from kapman_resources import calendar
 
 pytestmark = pytest.mark.slow
@@ -138,6 +139,20 @@ def test_a_chain_of_a_past_session_is_refused_and_what_depends_on_it_does_not_ru
         "outcomes": "not run",
     }  # fmt: skip
     assert count(world, "options_chains") == 0
+
+
+def test_a_past_range_fills_everything_but_chains_and_says_what_its_snapshots_lack(world: World) -> None:
+    report = world.run(FIRST, BEFORE, *HISTORY_TABLES)
+    assert report.ok, report.failures
+    assert states(report) == dict.fromkeys(HISTORY_TABLES, "ok")
+    rows = world.database.rows(
+        "SELECT session_of(time) AS s, data_quality, dgpi, events_json FROM daily_snapshots"
+    )
+    assert {r["s"] for r in rows} == set(calendar.sessions_between(FIRST, BEFORE))
+    assert {r["data_quality"] for r in rows} == {"partial"}
+    assert all(r["dgpi"] is None and "no option chain" in r["events_json"]["missing_inputs"] for r in rows)
+    legs = count(world, "recommendation_legs")
+    assert legs == count(world, "options_chains") == 0  # without a chain nothing can be entered
 
 
 def test_a_chain_is_not_captured_while_the_market_trades(

@@ -134,6 +134,23 @@ def test_two_demos_side_by_side_give_the_same_market_twice(
 
 
 @pytest.mark.slow
+def test_simulate_serves_the_vendors_dialect_until_it_is_told_to_stop(
+    repository: Path, homes: Callable[[], str]
+) -> None:
+    now = night_after(SESSION).isoformat()
+    served = start(repository, {"KAPMAN_HOME": homes()}, "simulate", "--now", now, "--port", "0")
+    try:
+        assert served.stdout is not None
+        address = served.stdout.readline().split()[-1]
+        state = json.loads(fetch(f"{address}/simulator"))
+        assert (state["label"], state["session"]) == ("SIMULATED", str(SESSION))
+    finally:
+        served.terminate()
+        served.communicate(timeout=10)
+    assert served.returncode == 0
+
+
+@pytest.mark.slow
 def test_dagsters_own_command_validates_the_code_location(repository: Path, homes: Callable[[], str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"],
