@@ -31,7 +31,7 @@ class TableGuard:
 
     table: str
     key: tuple[str, ...]
-    columns: Mapping[str, type[pl.DataType]]
+    columns: Mapping[str, pl.DataType | type[pl.DataType]]
     schema: Callable[[], "pa.DataFrameSchema"]
     session: str = "session_of(time)"
     within: str = "time BETWEEN session_time(%(first)s) AND session_time(%(last)s)"

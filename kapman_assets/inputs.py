@@ -11,19 +11,13 @@ from datetime import date
 import polars as pl
 
 from kapman_metrics.adjust import adjust_for_splits
+from kapman_metrics.frames import CHAIN_SCHEMA
 from kapman_resources.database.core import Database
 from kapman_resources.database.queries import query
 
 BAR_SCHEMA: dict[str, type[pl.DataType]] = {
     "symbol": pl.String, "date": pl.Date, "open": pl.Float64, "high": pl.Float64, "low": pl.Float64,
     "close": pl.Float64, "volume": pl.Float64, "vwap": pl.Float64,
-}  # fmt: skip
-CHAIN_SCHEMA: dict[str, type[pl.DataType]] = {
-    "symbol": pl.String, "contract": pl.String, "expiration": pl.Date, "strike": pl.Float64, "option_type": pl.String,
-    "bid": pl.Float64, "ask": pl.Float64, "last": pl.Float64, "close": pl.Float64, "volume": pl.Float64,
-    "open_interest": pl.Float64, "implied_volatility": pl.Float64, "delta": pl.Float64, "gamma": pl.Float64,
-    "theta": pl.Float64, "vega": pl.Float64, "shares_per_contract": pl.Float64, "last_session": pl.Date,
-    "is_standard": pl.Boolean, "is_live": pl.Boolean, "greeks_source": pl.String,
 }  # fmt: skip
 _SPLIT_SCHEMA: dict[str, type[pl.DataType]] = {
     "symbol": pl.String, "execution_date": pl.Date, "split_from": pl.Float64, "split_to": pl.Float64,

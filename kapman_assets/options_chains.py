@@ -16,6 +16,7 @@ from kapman_assets.ohlcv_daily import ohlcv_daily
 from kapman_assets.partitions import SAME_SESSION, SINGLE_RUN, TRADING_SESSIONS, session_of_key
 from kapman_assets.stages import Stage, open_stage, refuse_mixed_data
 from kapman_metrics.chain import ChainCleaning, clean_chain
+from kapman_metrics.frames import CHAIN_SCHEMA
 from kapman_resources.calendar import session_offset
 from kapman_resources.clock import SessionClock
 from kapman_resources.database.core import Database
@@ -163,7 +164,7 @@ GUARD = TableGuard(
     table="options_chains",
     key=("symbol", "time", "contract"),
     columns={
-        name: inputs.CHAIN_SCHEMA[name]
+        name: CHAIN_SCHEMA[name]
         for name in ("symbol", "contract", "expiration", "strike", "option_type", "open_interest",
                      "implied_volatility", "delta", "gamma")
     },

@@ -9,6 +9,8 @@ from typing import Protocol
 
 import polars as pl
 
+from kapman_metrics.frames import RAW_CHAIN_SCHEMA as RAW_CHAIN_SCHEMA
+
 
 class VendorError(RuntimeError):
     """A vendor did not deliver; the message names what was asked, what came back and the way out."""
@@ -37,13 +39,6 @@ class VendorAnswerError(VendorError):
 RAW_BAR_SCHEMA: dict[str, type[pl.DataType]] = {
     "symbol": pl.String, "open": pl.Float64, "high": pl.Float64, "low": pl.Float64, "close": pl.Float64,
     "volume": pl.Float64, "vwap": pl.Float64, "session": pl.Date,
-}  # fmt: skip
-
-RAW_CHAIN_SCHEMA: dict[str, type[pl.DataType]] = {
-    "symbol": pl.String, "contract": pl.String, "expiration": pl.Date, "strike": pl.Float64, "option_type": pl.String,
-    "bid": pl.Float64, "ask": pl.Float64, "last": pl.Float64, "day_close": pl.Float64, "day_volume": pl.Float64,
-    "day_session": pl.Date, "open_interest": pl.Float64, "implied_volatility": pl.Float64, "delta": pl.Float64,
-    "gamma": pl.Float64, "theta": pl.Float64, "vega": pl.Float64, "shares_per_contract": pl.Float64,
 }  # fmt: skip
 
 SPLIT_SCHEMA: dict[str, type[pl.DataType]] = {
