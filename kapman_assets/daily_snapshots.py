@@ -20,7 +20,7 @@ from kapman_assets.options_chains import options_chains
 from kapman_assets.options_daily_summary import options_daily_summary
 from kapman_assets.partitions import LOOKBACK_252, SAME_SESSION, SINGLE_RUN, TRADING_SESSIONS, session_of_key
 from kapman_assets.splits import splits
-from kapman_assets.stages import open_stage
+from kapman_assets.stages import data_label, open_stage
 from kapman_metrics.adjust import adjust_for_splits, unexplained_jumps
 from kapman_metrics.price import hv_history
 from kapman_metrics.quality import data_quality, missing_inputs
@@ -72,7 +72,7 @@ def daily_snapshots(
             with database.transaction() as connection:
                 database.replace_session(connection, "daily_snapshots", session, rows)
                 connection.execute(query("record_analysis"), {"symbols": symbols, "session": session})
-                notifier.record(connection, alerts_of(rows, session))
+                notifier.record(connection, alerts_of(rows, session, data_label(database)))
             stage.record.rows += rows.height
             stage.record.symbols = max(stage.record.symbols, rows.height)
             partial += rows.filter(pl.col("data_quality") != "complete").height
@@ -124,8 +124,9 @@ def _with_missing(document: str | None, missing: list[str]) -> str:
     )
 
 
-def alerts_of(rows: pl.DataFrame, session: date) -> list[Notification]:
-    """One notification for every snapshot whose signal is CRITICAL or HIGH."""
+def alerts_of(rows: pl.DataFrame, session: date, label: str | None) -> list[Notification]:
+    """One notification for every snapshot whose signal is CRITICAL or HIGH; `label` goes before what is not real."""
+    origin = f"{label}: " if label else ""
     found = []
     for symbol, document in rows.select("symbol", "events_json").iter_rows():
         signal = json.loads(document)
@@ -137,7 +138,7 @@ def alerts_of(rows: pl.DataFrame, session: date) -> list[Notification]:
                     severity=signal["alert_priority"],
                     symbol=symbol,
                     session_date=session,
-                    subject=f"{symbol} {signal['signal_type'].replace('_', ' ')} ({session})",
+                    subject=f"{origin}{symbol} {signal['signal_type'].replace('_', ' ')} ({session})",
                     body=signal["signal_message"],
                 )
             )

@@ -28,6 +28,7 @@ class Stage:
 
     sessions: list[date]
     record: StageRecord
+    database: Database
     started: float = field(default_factory=time.monotonic)
 
     def result(self, *, source: str, **extra: Any) -> dg.MaterializeResult:
@@ -40,6 +41,8 @@ class Stage:
             "source": source,
             "sessions": len(self.sessions),
         } | extra
+        if label := data_label(self.database):
+            facts["data"] = label
         self.record.details.update({k: v for k, v in extra.items() if isinstance(v, str | int | float)})
         return dg.MaterializeResult(metadata=facts)
 
@@ -72,10 +75,15 @@ def _audited(context: dg.AssetExecutionContext, database: Database, sessions: li
         last=sessions[-1],
     ) as record:
         try:
-            yield Stage(sessions, record)
+            yield Stage(sessions, record, database)
         except (VendorError, MixedDataError) as error:
             # one clear line; the client has retried what a retry can cure
             raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+def data_label(database: Database) -> str | None:
+    """SIMULATED or RECORDED when the stored data says so of itself, None for the vendor's."""
+    return database.value("SELECT max(data_label) FROM load_manifest")
 
 
 def refuse_mixed_data(database: Database, label: str | None) -> None:

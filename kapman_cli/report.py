@@ -7,16 +7,19 @@ from typing import Any
 
 from kapman_assets.jobs import DAILY_TABLES
 from kapman_assets.launch import RunReport
+from kapman_assets.stages import data_label
 from kapman_cli.console import out, say, table
 from kapman_resources import calendar, clock
 from kapman_resources.database import Database
 from kapman_resources.database.queries import query
 
-_ASIDE = ("rows", "symbols", "rejected_rows", "seconds", "source", "sessions")
+_ASIDE = ("rows", "symbols", "rejected_rows", "seconds", "source", "sessions", "data")
 
 
 def print_report(report: RunReport, title: str) -> None:
     """The run's tables, then one line for each failure and each failed check."""
+    label = next((t.facts["data"] for t in report.tables if "data" in t.facts), None)
+    title = f"{title}, data: {label}" if label else title
     shown = table("table", "state", ">rows", ">symbols", ">rejected", ">seconds", "source", title=title)
     notes = []
     for t in report.tables:
@@ -42,11 +45,6 @@ def print_report(report: RunReport, title: str) -> None:
 
 def _number(value: Any) -> str:
     return "" if value is None else f"{value:,}"
-
-
-def data_label(database: Database) -> str | None:
-    """SIMULATED or RECORDED when the stored data says so of itself."""
-    return database.value("SELECT max(data_label) FROM load_manifest")
 
 
 def print_status(database: Database) -> None:

@@ -48,6 +48,12 @@ def test_every_materialization_reports_rows_symbols_rejected_rows_seconds_and_so
             assert {"rows", "symbols", "rejected_rows", "seconds", "source"} <= set(table.facts)
 
 
+def test_everything_that_comes_from_the_simulator_says_so(world: World, reports: dict) -> None:
+    assert {t.facts["data"] for report in reports.values() for t in report.tables} == {"SIMULATED"}
+    subjects = world.database.rows("SELECT subject FROM notifications")
+    assert all(r["subject"].startswith("SIMULATED: ") for r in subjects)
+
+
 def test_bars_are_those_of_the_vendor_and_rejected_rows_are_kept_with_their_reason(
     world: World, rows: Callable[[str], list[dict]]
 ) -> None:
