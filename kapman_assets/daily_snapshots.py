@@ -32,7 +32,7 @@ from kapman_resources.notify import Notification, Notifier
 from kapman_wyckoff.engine import MODEL_VERSION, analyze, snapshot
 
 if TYPE_CHECKING:
-    pass
+    import pandera.polars as pa
 
 _IV_HISTORY = {"symbol": pl.String, "date": pl.Date, "average_iv": pl.Float64, "hv_20": pl.Float64}
 _ALERTED = ("CRITICAL", "HIGH")
@@ -145,7 +145,7 @@ def alerts_of(rows: pl.DataFrame, session: date, label: str | None) -> list[Noti
     return found
 
 
-def _schema():
+def _schema() -> "pa.DataFrameSchema":
     import pandera.polars as pa
 
     def within(low: float, high: float) -> pa.Column:

@@ -19,7 +19,7 @@ from kapman_resources.database.queries import query
 from kapman_resources.market_data.protocol import BarFile, MarketData, VendorError
 
 if TYPE_CHECKING:
-    pass
+    import pandera.polars as pa
 
 _CHUNK = 21  # sessions held in memory at once, about a month
 
@@ -101,7 +101,7 @@ def _store(database: Database, file: BarFile, clean: CleanBars) -> None:
         connection.execute(query("record_load"), manifest)
 
 
-def _schema():
+def _schema() -> "pa.DataFrameSchema":
     import pandera.polars as pa
 
     price = pa.Column(pl.Float64, pa.Check.gt(0))

@@ -24,7 +24,7 @@ from kapman_resources.database.queries import query
 from kapman_resources.market_data.protocol import ChainCapture, MarketData, NotYetPublished, VendorAnswerError
 
 if TYPE_CHECKING:
-    pass
+    import pandera.polars as pa
 
 _LIVE_SESSIONS = (
     10  # a contract that neither traded nor was quoted this long is dead unless it still has greeks
@@ -142,7 +142,7 @@ def _clean(database: Database, session: date, capture: ChainCapture, symbols: li
     return clean_chain(capture.rows, spot, session, live_since=session_offset(session, -_LIVE_SESSIONS))
 
 
-def _schema():
+def _schema() -> "pa.DataFrameSchema":
     import pandera.polars as pa
 
     return pa.DataFrameSchema(

@@ -15,7 +15,7 @@ from kapman_metrics.dealer import options_daily_summary as summarise
 from kapman_resources.database.core import Database
 
 if TYPE_CHECKING:
-    pass
+    import pandera.polars as pa
 
 
 @dg.asset(
@@ -47,7 +47,7 @@ def options_daily_summary(
         return stage.result(source="options_chains")
 
 
-def _schema():
+def _schema() -> "pa.DataFrameSchema":
     import pandera.polars as pa
 
     count = pa.Column(pl.Float64, pa.Check.ge(0), nullable=True)

@@ -26,7 +26,7 @@ from kapman_resources.database.core import Connection, Database
 from kapman_resources.database.queries import query
 
 if TYPE_CHECKING:
-    pass
+    import pandera.polars as pa
 
 _IDS = uuid.UUID("6b61706d-616e-4a64-8269-636500000002")
 _OPEN_DAYS = 130  # the longest advice expires after 90 days and its exit is known a session later
@@ -67,7 +67,7 @@ def outcomes(context: dg.AssetExecutionContext, database: ResourceParam[Database
                     _store(connection, identity, outcome)
                 connection.execute(query("status_from_outcomes"), {"session": session})
             stage.record.rows += len(found)
-        stage.record.symbols = stage.record.rows
+            stage.record.symbols = max(stage.record.symbols, len({outcome.symbol for _, outcome in found}))
         return stage.result(source="stored bars and chains")
 
 
@@ -113,7 +113,7 @@ def _store(connection: Connection, advice_id: uuid.UUID, outcome: Outcome) -> No
     connection.execute(query("insert_outcome"), row)
 
 
-def _schema():
+def _schema() -> "pa.DataFrameSchema":
     import pandera.polars as pa
 
     return pa.DataFrameSchema(

@@ -6,6 +6,7 @@ Does not belong here: candidates, rules, levels (kapman_advice) or the choice it
 import json
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -29,11 +30,10 @@ from kapman_resources.database.core import Connection, Database
 from kapman_resources.database.queries import query
 
 if TYPE_CHECKING:
-    pass
+    import pandera.polars as pa
 
-_IDS = uuid.UUID(
-    "6b61706d-616e-4a64-8269-636500000001"
-)  # namespace: the same advice has the same id in every run
+# the namespace of ids: the same advice has the same id in every run
+_IDS = uuid.UUID("6b61706d-616e-4a64-8269-636500000001")
 
 
 @dg.asset(
@@ -93,8 +93,6 @@ def decide(case: Context, advisor: AdviceProvider) -> tuple[Context, Decision]:
     except DecisionError as error:
         fallback = RulesProvider().decide(case)
         validate(fallback, case)
-        from dataclasses import replace
-
         decision = replace(fallback, provider=f"fallback ({advisor.info().name}: {error})")
     return case, decision
 
@@ -134,7 +132,7 @@ def _json(value: Any) -> str:
     return json.dumps(plain(value), sort_keys=True)
 
 
-def _schema():
+def _schema() -> "pa.DataFrameSchema":
     import pandera.polars as pa
 
     share = pa.Column(pl.Float64, pa.Check.in_range(0, 1), nullable=True)
