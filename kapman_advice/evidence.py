@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from kapman_metrics import documents
+
 EVIDENCE_COLUMNS: tuple[str, ...] = (
     "spot",
     "wyckoff_phase",
@@ -105,7 +107,7 @@ def is_absent(value: Any) -> bool:
 
 def compact_json(value: Any) -> str:
     """Compact JSON with sorted keys: dates as ISO text, dataclasses as objects, NaN and infinity as null."""
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return documents.compact_json(plain(value))
 
 
 def plain(value: Any) -> Any:

@@ -22,6 +22,7 @@ from kapman_assets.partitions import LOOKBACK_252, SAME_SESSION, SINGLE_RUN, TRA
 from kapman_assets.splits import splits
 from kapman_assets.stages import data_label, open_stage
 from kapman_metrics.adjust import adjust_for_splits, unexplained_jumps
+from kapman_metrics.documents import compact_json
 from kapman_metrics.price import hv_history
 from kapman_metrics.quality import data_quality, missing_inputs
 from kapman_resources.calendar import session_offset
@@ -119,9 +120,7 @@ def compute(
 
 
 def _with_missing(document: str | None, missing: list[str]) -> str:
-    return json.dumps(
-        {**json.loads(document or "{}"), "missing_inputs": missing}, sort_keys=True, separators=(",", ":")
-    )
+    return compact_json({**json.loads(document or "{}"), "missing_inputs": missing})
 
 
 def alerts_of(rows: pl.DataFrame, session: date, label: str | None) -> list[Notification]:

@@ -11,17 +11,9 @@ from datetime import date
 import polars as pl
 
 from kapman_metrics.adjust import adjust_for_splits
-from kapman_metrics.frames import CHAIN_SCHEMA
+from kapman_metrics.frames import BAR_SCHEMA, CHAIN_SCHEMA, SPLIT_SCHEMA
 from kapman_resources.database.core import Database
 from kapman_resources.database.queries import query
-
-BAR_SCHEMA: dict[str, type[pl.DataType]] = {
-    "symbol": pl.String, "date": pl.Date, "open": pl.Float64, "high": pl.Float64, "low": pl.Float64,
-    "close": pl.Float64, "volume": pl.Float64, "vwap": pl.Float64,
-}  # fmt: skip
-_SPLIT_SCHEMA: dict[str, type[pl.DataType]] = {
-    "symbol": pl.String, "execution_date": pl.Date, "split_from": pl.Float64, "split_to": pl.Float64,
-}  # fmt: skip
 
 
 def watchlist(database: Database, session: date, *, priority: str | None = None) -> list[str]:
@@ -49,7 +41,7 @@ def raw_bars(database: Database, symbols: Sequence[str], session: date) -> pl.Da
 def splits(database: Database, symbols: Sequence[str], session: date) -> pl.DataFrame:
     """Splits of the symbols executed up to the session."""
     return database.frame(
-        query("splits_of_symbols"), {"symbols": list(symbols), "last": session}, _SPLIT_SCHEMA
+        query("splits_of_symbols"), {"symbols": list(symbols), "last": session}, SPLIT_SCHEMA
     )
 
 

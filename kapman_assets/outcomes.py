@@ -3,7 +3,6 @@
 Does not belong here: how an outcome is judged (kapman_advice.outcomes).
 """
 
-import json
 import uuid
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -13,6 +12,7 @@ import dagster as dg
 import polars as pl
 from dagster import ResourceParam
 
+from kapman_advice.evidence import compact_json
 from kapman_advice.outcomes import Outcome, evaluate
 from kapman_assets import inputs
 from kapman_assets.checks import TableGuard, table_checks
@@ -108,7 +108,7 @@ def _store(connection: Connection, advice_id: uuid.UUID, outcome: Outcome) -> No
     row = vars(outcome) | {
         "id": uuid.uuid5(_IDS, f"{advice_id}:{outcome.horizon}"),
         "recommendation_id": advice_id,
-        "missing": json.dumps(outcome.missing),
+        "missing": compact_json(outcome.missing),
     }
     connection.execute(query("insert_outcome"), row)
 

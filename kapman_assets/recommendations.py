@@ -3,7 +3,6 @@
 Does not belong here: candidates, rules, levels (kapman_advice) or the choice itself (the provider).
 """
 
-import json
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -17,7 +16,7 @@ from dagster import ResourceParam
 
 from kapman_advice.calibration import HISTORY_SCHEMA
 from kapman_advice.decision import Context, Decision, DecisionError, advice_record, build_context, validate
-from kapman_advice.evidence import EVIDENCE_COLUMNS, plain
+from kapman_advice.evidence import EVIDENCE_COLUMNS, compact_json, plain
 from kapman_advice.rules import MODEL_VERSION, is_actionable
 from kapman_assets import inputs
 from kapman_assets.checks import TableGuard, table_checks
@@ -69,9 +68,7 @@ def recommendations(
                     counts[decision.action] = counts.get(decision.action, 0) + 1
             stage.record.rows += len(decided)
             stage.record.symbols = max(stage.record.symbols, len(decided))
-        return stage.result(
-            source=f"provider {advisor.info().name}", actions=json.dumps(counts, sort_keys=True)
-        )
+        return stage.result(source=f"provider {advisor.info().name}", actions=compact_json(counts))
 
 
 def contexts(database: Database, session: date) -> Iterable[Context]:
@@ -116,8 +113,9 @@ def _store(connection: Connection, case: Context, decision: Decision) -> None:
     row = record | {
         "id": identity, "session": decision.session, "strike": first.strike if first else None,
         "expiration": first.expiration if first else None, "option_type": first.option_type if first else None,
-        "max_gain": chosen.max_gain if chosen else None, "rule_trace": _json(decision.trace),
-        "alternatives": _json(decision.alternatives), "missing_data": _json(case.missing), "evidence": _json(evidence),
+        "max_gain": chosen.max_gain if chosen else None, "rule_trace": compact_json(decision.trace),
+        "alternatives": compact_json(decision.alternatives),
+        "missing_data": compact_json(case.missing), "evidence": compact_json(evidence),
         "what_would_change": "; ".join(decision.what_would_change) or None,
     }  # fmt: skip
     connection.execute(query("upsert_recommendation"), row)
@@ -126,10 +124,6 @@ def _store(connection: Connection, case: Context, decision: Decision) -> None:
         connection.execute(
             query("insert_leg"), vars(leg) | {"id": identity, "leg": number, "session": decision.session}
         )
-
-
-def _json(value: Any) -> str:
-    return json.dumps(plain(value), sort_keys=True)
 
 
 def _schema() -> "pa.DataFrameSchema":

@@ -12,33 +12,15 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import polars as pl
-
 from kapman_dashboard.boundary import Filters
 from kapman_metrics.adjust import adjust_for_splits
+from kapman_metrics.frames import BAR_SCHEMA, SPLIT_SCHEMA
 from kapman_resources.database.core import Database
 from kapman_resources.database.queries import query
 
 Row = dict[str, Any]
 CHART_SESSIONS = 120
 NEAREST_EXPIRY_DAYS = 30
-
-_BARS: dict[str, type[pl.DataType]] = {
-    "symbol": pl.String,
-    "date": pl.Date,
-    "open": pl.Float64,
-    "high": pl.Float64,
-    "low": pl.Float64,
-    "close": pl.Float64,
-    "volume": pl.Float64,
-    "vwap": pl.Float64,
-}
-_SPLITS: dict[str, type[pl.DataType]] = {
-    "symbol": pl.String,
-    "execution_date": pl.Date,
-    "split_from": pl.Float64,
-    "split_to": pl.Float64,
-}
 
 
 @dataclass(frozen=True)
@@ -168,9 +150,9 @@ class Reader:
         # calendar days that surely hold `limit` sessions
         first = session - timedelta(days=limit * 8 // 5 + 14)
         params = {"symbols": [symbol], "first": first, "last": session}
-        raw = self.database.frame(query("bars_of_symbols"), params, _BARS)
+        raw = self.database.frame(query("bars_of_symbols"), params, BAR_SCHEMA)
         splits = self.database.frame(
-            query("splits_of_symbols"), {"symbols": [symbol], "last": session}, _SPLITS
+            query("splits_of_symbols"), {"symbols": [symbol], "last": session}, SPLIT_SCHEMA
         )
         return adjust_for_splits(raw, splits, session).tail(limit).to_dicts()
 

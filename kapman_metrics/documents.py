@@ -25,7 +25,7 @@ def _clean(value: Any) -> Any:
     return value
 
 
-def compact_json(document: dict[str, Any]) -> str:
+def compact_json(document: Any) -> str:
     """JSON text with sorted keys, no spaces, floats by repr; NaN and infinity become null.
 
     Raises TypeError for a value JSON does not know (numpy scalars included: convert before).

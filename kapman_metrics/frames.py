@@ -1,4 +1,4 @@
-"""The shared columns of option frames: their order and types, and the one way to count days to expiry.
+"""The shared columns of frames, their order and types, and the one way to count days to expiry.
 
 Does not belong here: anything computed from a chain.
 """
@@ -10,6 +10,24 @@ from datetime import date
 import polars as pl
 
 GREEKS = ("delta", "gamma", "theta", "vega")
+
+BAR_SCHEMA: dict[str, pl.DataType] = {
+    "symbol": pl.String(),
+    "date": pl.Date(),
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "close": pl.Float64(),
+    "volume": pl.Float64(),
+    "vwap": pl.Float64(),
+}
+
+SPLIT_SCHEMA: dict[str, pl.DataType] = {
+    "symbol": pl.String(),
+    "execution_date": pl.Date(),
+    "split_from": pl.Float64(),
+    "split_to": pl.Float64(),
+}
 
 RAW_CHAIN_SCHEMA: dict[str, pl.DataType] = {
     "symbol": pl.String(),
