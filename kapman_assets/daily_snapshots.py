@@ -14,6 +14,7 @@ from dagster import ResourceParam
 
 from kapman_advice.signals import apply_signals
 from kapman_assets import inputs
+from kapman_assets.chain_writing import DAY_FILE
 from kapman_assets.checks import TableGuard, table_checks
 from kapman_assets.ohlcv_daily import ohlcv_daily
 from kapman_assets.options_chains import options_chains
@@ -92,7 +93,9 @@ def compute(
     today = hv_history(bars, session, sessions=252).select(
         "symbol", "date", pl.lit(None, pl.Float64).alias("average_iv"), "hv_20"
     )
-    history = pl.concat([history, today.join(history, on=["symbol", "date"], how="anti")])
+    history = _of_one_listing(
+        pl.concat([history, today.join(history, on=["symbol", "date"], how="anti")]), bars
+    )
 
     rows = pl.DataFrame({"symbol": list(symbols)}, schema={"symbol": pl.String})
     for part in (
@@ -105,7 +108,9 @@ def compute(
         rows = rows.join(part.drop("date", strict=False), on="symbol", how="left")
 
     jumps = unexplained_jumps(raw, split_list).filter(pl.col("date") == session)["symbol"].unique().to_list()
-    missing = missing_inputs(symbols, bars, chain, session, jumped=jumps)
+    loads = database.rows(query("captured_underlyings"), {"first": session, "last": session})
+    rebuilt = {load["symbol"] for load in loads if load["source"] == DAY_FILE}
+    missing = missing_inputs(symbols, bars, chain, session, jumped=jumps, reconstructed=rebuilt)
     rows = rows.join(data_quality(missing), on="symbol", how="left").with_columns(
         (pl.col("average_iv") - pl.col("hv_20")).alias("iv_hv_diff"),
         pl.lit(f"wyckoff {MODEL_VERSION}").alias("model_version"),
@@ -117,6 +122,13 @@ def compute(
     ]
     rows = apply_signals(rows.with_columns(pl.Series("events_json", documents, pl.String)))
     return rows.with_columns(pl.col("events_detected").fill_null([])).sort("symbol")
+
+
+def _of_one_listing(history: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
+    """Without what was stored of a company that had the ticker before the listing that `bars` begin with."""
+    first = bars.group_by("symbol").agg(pl.col("date").min().alias("first"))
+    kept = history.join(first, on="symbol", how="left", maintain_order="left")
+    return kept.filter(pl.col("first").is_null() | (pl.col("date") >= pl.col("first"))).drop("first")
 
 
 def _with_missing(document: str | None, missing: list[str]) -> str:

@@ -21,7 +21,8 @@ from kapman_assets import (
     tickers,
 )
 from kapman_assets.jobs import daily
-from kapman_assets.schedules import daily_schedule
+from kapman_assets.maintenance import retention
+from kapman_assets.schedules import daily_schedule, late_bars_schedule, retention_schedule
 from kapman_resources.orchestrated import default_resources
 from kapman_resources.settings import Settings, load_settings
 
@@ -41,11 +42,12 @@ def build_definitions(
     *, resources: Mapping[str, Any] | None = None, settings: Settings | None = None
 ) -> dg.Definitions:
     """Fresh definitions; `resources` replaces single services by key, for tests."""
+    settings = settings or load_settings()
     return dg.Definitions(
         assets=dg.load_assets_from_modules(TABLE_MODULES),
         asset_checks=dg.load_asset_checks_from_modules(TABLE_MODULES),
-        jobs=[daily],
-        schedules=[daily_schedule(settings or load_settings())],
+        jobs=[daily, retention],
+        schedules=[daily_schedule(settings), late_bars_schedule(settings), retention_schedule(settings)],
         resources={**default_resources(), **(resources or {})},
         # steps share one process: a process per step costs more than all the work
         executor=dg.in_process_executor,

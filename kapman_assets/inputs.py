@@ -10,10 +10,15 @@ from datetime import date
 
 import polars as pl
 
-from kapman_metrics.adjust import adjust_for_splits
+from kapman_metrics.adjust import unexplained_jumps
 from kapman_metrics.frames import BAR_SCHEMA, CHAIN_SCHEMA, SPLIT_SCHEMA
+from kapman_metrics.listings import listing_in_force
+from kapman_resources.calendar import session_offset
 from kapman_resources.database.core import Database
 from kapman_resources.database.queries import query
+
+_BREAK_SCHEMA = {"symbol": pl.String, "first_session": pl.Date}
+_NIGHT_REACHES_BACK = 5  # sessions
 
 
 def watchlist(database: Database, session: date, *, priority: str | None = None) -> list[str]:
@@ -33,23 +38,39 @@ def history_start(session: date) -> date:
 
 
 def raw_bars(database: Database, symbols: Sequence[str], session: date) -> pl.DataFrame:
-    """Bars as traded from history_start to the session, BAR_SCHEMA, sorted by symbol and date."""
+    """Bars as traded from history_start to the session, BAR_SCHEMA, sorted by symbol and date.
+
+    Only the listing in force at each symbol's newest bar: never two companies that shared a ticker.
+    """
     params = {"symbols": list(symbols), "first": history_start(session), "last": session}
-    return database.frame(query("bars_of_symbols"), params, BAR_SCHEMA).sort("symbol", "date")
+    bars = database.frame(query("bars_of_symbols"), params, BAR_SCHEMA)
+    breaks = database.frame(query("listing_breaks_of_symbols"), params, _BREAK_SCHEMA)
+    return listing_in_force(bars, breaks, session)
 
 
 def splits(database: Database, symbols: Sequence[str], session: date) -> pl.DataFrame:
-    """Splits of the symbols executed up to the session."""
+    """Splits of the symbols executed up to the session; what is on record but no split is left out."""
     return database.frame(
         query("splits_of_symbols"), {"symbols": list(symbols), "last": session}, SPLIT_SCHEMA
     )
 
 
 def adjusted_bars(database: Database, symbols: Sequence[str], session: date) -> pl.DataFrame:
-    """Bars split-adjusted as of the session, BAR_SCHEMA."""
-    return adjust_for_splits(
-        raw_bars(database, symbols, session), splits(database, symbols, session), session
-    )
+    """Bars of the listing in force, split-adjusted as of the session, BAR_SCHEMA, sorted by symbol and date."""
+    params = {"symbols": list(symbols), "first": history_start(session), "last": session}
+    return database.frame(query("adjusted_bars_of_symbols"), params, BAR_SCHEMA).sort("symbol", "date")
+
+
+def market_findings(database: Database, session: date) -> pl.DataFrame:
+    """unexplained_jumps of the night before the session over the whole market: symbol, date, kind, ratio.
+
+    A symbol without a bar in the five sessions before is not judged.
+    """
+    params = {"first": session_offset(session, -_NIGHT_REACHES_BACK), "last": session}
+    bars = database.frame(query("bars_of_sessions"), params, BAR_SCHEMA)
+    today = bars.filter(pl.col("date") == session)["symbol"].to_list()
+    found = unexplained_jumps(bars.filter(pl.col("symbol").is_in(today)), splits(database, today, session))
+    return found.filter(pl.col("date") == session)
 
 
 def chain(database: Database, session: date, symbols: Sequence[str] | None = None) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """Table ohlcv_daily: every US stock's daily bar as traded, from the vendor's day file. Its asset and its checks.
 
-Does not belong here: how the file is fetched (market_data) or which rows are good bars (kapman_metrics.bars).
+Does not belong here: how sessions are fetched and written (bar_loading), which rows are good (kapman_metrics.bars).
 """
 
 from datetime import date
@@ -10,18 +10,21 @@ import dagster as dg
 import polars as pl
 from dagster import ResourceParam
 
+from kapman_assets import inputs
+from kapman_assets.bar_loading import BarLoad, load_bars
 from kapman_assets.checks import TableGuard, table_checks
-from kapman_assets.partitions import SINGLE_RUN, TRADING_SESSIONS
-from kapman_assets.stages import Stage, open_stage, refuse_mixed_data
-from kapman_metrics.bars import CleanBars, clean_bars
+from kapman_assets.partitions import SINGLE_RUN, TRADING_SESSIONS, session_of_key
+from kapman_assets.stages import Stage, open_stage
+from kapman_resources.calendar import session_offset, sessions_between
+from kapman_resources.clock import SessionClock
 from kapman_resources.database.core import Database
 from kapman_resources.database.queries import query
-from kapman_resources.market_data.protocol import BarFile, MarketData, VendorError
+from kapman_resources.market_data.protocol import MarketData
 
 if TYPE_CHECKING:
     import pandera.polars as pa
 
-_CHUNK = 21  # sessions held in memory at once, about a month
+_RECHECKED = 5  # sessions before a run's first: a published file can be replaced, a late one appears
 
 
 @dg.asset(
@@ -37,32 +40,29 @@ def ohlcv_daily(
     context: dg.AssetExecutionContext,
     database: ResourceParam[Database],
     market_data: ResourceParam[MarketData],
+    clock: ResourceParam[SessionClock],
 ) -> dg.MaterializeResult:
     """Daily bars of the whole US market as traded (unadjusted), one row per symbol and session.
 
-    Loaded from the vendor's day file; an unchanged file (same ETag) is neither read nor written again. `vwap` comes
-    from the vendor's grouped daily answer and stays NULL where it has none.
+    Loaded from the vendor's day file; an unchanged file (same ETag) is neither read nor written again, a replaced one
+    replaces its session and is recorded in load_revisions. Every run looks at the five sessions before it again. Once a
+    file is overdue (BAR_FILE_DEADLINE) the vendor's grouped daily answer stands in for it, `source` = grouped. `vwap`
+    comes from that answer and stays NULL where it has none.
     """
     with open_stage(context, database) as stage:
-        known = {r["session_date"]: r["etag"] for r in database.rows(query("known_bar_files"), _span(stage))}
-        unchanged, notes = 0, set[str]()
-        for start in range(0, len(stage.sessions), _CHUNK):
-            chunk = stage.sessions[start : start + _CHUNK]
-            files = list(market_data.bars(chunk, known))
-            changed = [f for f in files if not f.unchanged]
-            unchanged += len(files) - len(changed)
-            vwap = _vwap(market_data, [f.session for f in changed], notes)
-            for file in changed:
-                refuse_mixed_data(database, file.label)
-                today = vwap.filter(pl.col("session") == file.session).select("symbol", "vwap")
-                clean = clean_bars(file.rows.drop("vwap").join(today, on="symbol", how="left"), file.session)
-                _store(database, file, clean)
-                stage.record.rejected += clean.rejected.height
-            database.execute(query("tickers_from_bars"), {"first": chunk[0], "last": chunk[-1]})
+        recent = _recent_sessions(database, stage.sessions[0])
+        load = load_bars(database, market_data, [*recent, *stage.sessions], clock.bars_overdue)
+        for session in set(load.written) & set(recent):
+            context.log_event(dg.AssetMaterialization(context.asset_key, partition=str(session)))
         totals = database.rows(query("bar_totals"), _span(stage))[0]
         stage.record.rows, stage.record.symbols = totals["row_count"], totals["symbol_count"]
+        stage.record.rejected = load.rejected
+        _require_bars(load, stage.sessions)
         return stage.result(
-            source="flatfile", unchanged_files=unchanged, notes="; ".join(sorted(notes)) or "none"
+            source="grouped daily" if load.stand_ins else "day file",
+            unchanged_files=load.unchanged,
+            replaced_sessions=_words(load) or "none",
+            notes="; ".join(_in_short(load.notes)) or "none",
         )
 
 
@@ -70,35 +70,39 @@ def _span(stage: Stage) -> dict[str, date]:
     return {"first": stage.sessions[0], "last": stage.sessions[-1]}
 
 
-def _vwap(market_data: MarketData, sessions: list[date], notes: set[str]) -> pl.DataFrame:
-    """symbol, session, vwap; empty, with a note that the run shows, when the vendor does not give it."""
-    nothing = pl.DataFrame(schema={"symbol": pl.String, "session": pl.Date, "vwap": pl.Float64})
-    if not sessions:
-        return nothing
-    try:
-        return market_data.vwap(sessions)
-    except VendorError as error:
-        notes.add(f"vwap is missing: {error}")
-        return nothing
+def _recent_sessions(database: Database, first: date) -> list[date]:
+    """The sessions before the run's first that belong to the stored history, those it lacks included."""
+    oldest = database.value(query("oldest_bar_session"))
+    before = sessions_between(session_offset(first, -_RECHECKED), first)[:-1]
+    return [session for session in before if oldest is not None and session >= oldest]
 
 
-def _store(database: Database, file: BarFile, clean: CleanBars) -> None:
-    """One transaction: the session's bars, its rejected rows and its manifest row, all new or all old."""
-    bars = clean.bars.with_columns(pl.lit(file.source).alias("source"))
-    key = {"dataset": "ohlcv_daily", "session": file.session}
-    with database.transaction() as connection:
-        database.replace_session(connection, "ohlcv_daily", file.session, bars)
-        connection.execute(query("forget_rejected_rows"), key)
-        rejected = clean.rejected.with_columns(
-            pl.lit("ohlcv_daily").alias("dataset"), pl.lit(file.session).alias("session_date")
-        )
-        database.copy(connection, "rejected_rows", rejected)
-        manifest = {
-            **key, "symbol": "*", "source": file.source, "etag": file.etag, "size": file.size_bytes,
-            "rows": bars.height, "rejected": rejected.height, "captured_at": None, "oi_session": None,
-            "label": file.label,
-        }  # fmt: skip
-        connection.execute(query("record_load"), manifest)
+def _require_bars(load: BarLoad, asked: list[date]) -> None:
+    """Raises the vendor's error when a session of the run itself has no bars; the others are loaded."""
+    missing = {session: error for session, error in load.missing.items() if session in asked}
+    if not missing:
+        return
+    session, error = next(iter(missing.items()))
+    if len(asked) == 1:
+        raise error
+    raise type(error)(
+        f"{len(missing)} of {len(asked)} sessions have no bars, the first is {session}: {error}"
+    )
+
+
+def _words(load: BarLoad) -> str:
+    """What each replaced session changed, in one line."""
+    return "; ".join(
+        f"{session}: {change.changed} rows changed, {change.added} added, {change.removed} removed"
+        + (f", largest {change.largest:.2%} ({change.symbol} {change.column})" if change.largest else "")
+        for session, change in load.reloaded.items()
+    )
+
+
+def _in_short(notes: list[str]) -> list[str]:
+    """The first notes, and how many more there are: a vendor outage repeats itself for every session of a range."""
+    shown = notes[:10]
+    return shown if len(notes) <= 10 else [*shown, f"and {len(notes) - 10} more"]
 
 
 def _schema() -> "pa.DataFrameSchema":
@@ -127,3 +131,19 @@ GUARD = TableGuard(
     expects_rows=True,
 )  # fmt: skip
 ohlcv_daily_checks = table_checks(GUARD)
+
+
+@dg.asset_check(
+    asset=ohlcv_daily, description="no overnight jump beyond 40 % that the split record does not explain"
+)
+def ohlcv_daily_without_unexplained_jumps(
+    context: dg.AssetCheckExecutionContext, database: ResourceParam[Database]
+) -> dg.AssetCheckResult:
+    """Real crashes are among them: the finding asks for a look, and the symbol's own row says partial."""
+    found = inputs.market_findings(database, session_of_key(context.partition_keys[-1]))
+    shown = [f"{r['symbol']} x{r['ratio']:.2f} {r['kind']}" for r in found.head(20).iter_rows(named=True)]
+    return dg.AssetCheckResult(
+        passed=not found.height,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"findings": found.height, "of_these": shown or "none"},
+    )

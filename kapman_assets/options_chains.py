@@ -1,6 +1,7 @@
 """Table options_chains: every listed contract of the watchlist's underlyings. Its asset and its checks.
 
-Does not belong here: how a chain is fetched (market_data) or which contracts are good (kapman_metrics.chain).
+Does not belong here: where a session's chains come from (chain_loading), which contracts are good
+(kapman_metrics.chain).
 """
 
 from datetime import date
@@ -11,31 +12,28 @@ import polars as pl
 from dagster import ResourceParam
 
 from kapman_assets import inputs
+from kapman_assets.chain_loading import RETENTION, ChainLoad, load_chains
 from kapman_assets.checks import TableGuard, table_checks
 from kapman_assets.ohlcv_daily import ohlcv_daily
 from kapman_assets.partitions import SAME_SESSION, SINGLE_RUN, TRADING_SESSIONS, session_of_key
-from kapman_assets.stages import Stage, open_stage, refuse_mixed_data
-from kapman_metrics.chain import ChainCleaning, clean_chain
+from kapman_assets.stages import Stage, open_stage
 from kapman_metrics.frames import CHAIN_SCHEMA
-from kapman_resources.calendar import session_offset
 from kapman_resources.clock import SessionClock
 from kapman_resources.database.core import Database
 from kapman_resources.database.queries import query
-from kapman_resources.market_data.protocol import ChainCapture, MarketData, NotYetPublished, VendorAnswerError
+from kapman_resources.market_data.protocol import MarketData
 
 if TYPE_CHECKING:
     import pandera.polars as pa
 
-_LIVE_SESSIONS = (
-    10  # a contract that neither traded nor was quoted this long is dead unless it still has greeks
-)
+_SHOWN = 5  # sessions or notes that a run's metadata names one by one
 
 
 @dg.asset(
     partitions_def=TRADING_SESSIONS,
     backfill_policy=SINGLE_RUN,
     group_name="options",
-    kinds={"httpx", "polars", "postgres"},
+    kinds={"httpx2", "s3", "polars", "postgres"},
     owners=["team:kapman"],
     pool="market_data",
     tags={"domain": "options"},
@@ -47,34 +45,27 @@ def options_chains(
     market_data: ResourceParam[MarketData],
     clock: ResourceParam[SessionClock],
 ) -> dg.MaterializeResult:
-    """The option chains of the watchlist, one row per contract and session, as the vendor showed them.
+    """The option chains of the watchlist, one row per contract and session.
 
-    The vendor's snapshot knows only now: it is taken when the session it belongs to is the partition, and refused
-    otherwise. What is stored is kept: a second run fetches only the underlyings that are missing. Open interest is
-    that of the end of the session before (`load_manifest.oi_session`).
+    The vendor's snapshot knows only now: it is taken when the session it belongs to is the partition. What it stored
+    is kept; a second run fetches only the underlyings that are missing. Older sessions, 90 days back, are loaded from
+    the option day file: the contracts that traded, implied volatility and greeks computed, open interest NULL unless
+    the vendor's history of it is switched on. `load_manifest` names each underlying's source, and in `oi_session` the
+    session whose end the open interest refers to.
     """
     with open_stage(context, database) as stage:
-        pages, failed, late = 0, dict[str, str](), list[str]()
-        for session in stage.sessions:
-            wanted = inputs.watchlist(database, session)
-            stored = {r["symbol"] for r in database.rows(query("captured_underlyings"), {"session": session})}
-            missing = [symbol for symbol in wanted if symbol not in stored]
-            if missing and _may_capture(clock, session, already=bool(stored)):
-                capture = market_data.chains(missing)
-                refuse_mixed_data(database, capture.label)
-                stage.record.rejected += _store(database, session, capture, missing)
-                pages += capture.pages
-                failed |= capture.failed
-                if failed and len(failed) == len(wanted):
-                    raise VendorAnswerError(
-                        f"no chain of {len(failed)} could be fetched; {next(iter(failed.items()))}"
-                    )
-            elif missing:
-                late += missing
+        load = load_chains(database, market_data, clock, stage.sessions)
         totals = database.rows(query("chain_totals"), _span(stage))[0]
         stage.record.rows, stage.record.symbols = totals["row_count"], totals["symbol_count"]
+        stage.record.rejected = load.rejected
         return stage.result(
-            source="chain snapshot", pages=pages, failed_symbols=_words(failed), not_captured=", ".join(late)
+            source=", ".join(sorted(load.sources)) or "nothing new",
+            pages=load.pages,
+            failed_symbols=_words(load.failed),
+            unchanged_files=load.unchanged,
+            sessions_without=_words({str(session): reason for session, reason in load.absent.items()}),
+            older_than_retention=_too_old(load),
+            notes=_in_short(load.notes),
         )
 
 
@@ -82,64 +73,22 @@ def _span(stage: Stage) -> dict[str, date]:
     return {"first": stage.sessions[0], "last": stage.sessions[-1]}
 
 
-def _words(failed: dict[str, str]) -> str:
-    return "; ".join(f"{symbol}: {reason}" for symbol, reason in sorted(failed.items())) or "none"
+def _words(reasons: dict[str, str]) -> str:
+    return _in_short([f"{name}: {reason}" for name, reason in sorted(reasons.items())])
 
 
-def _may_capture(clock: SessionClock, session: date, *, already: bool) -> bool:
-    """Whether the vendor's "now" is this session. A session with nothing stored is refused loudly.
+def _in_short(lines: list[str]) -> str:
+    more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return "; ".join([*lines[:_SHOWN], *more]) or "none"
 
-    Raises VendorAnswerError (NotYetPublished while the session is still to close).
-    """
-    try:
-        current = clock.capture_session(clock.now())
-    except ValueError as error:
-        if already:
-            return False
-        raise VendorAnswerError(str(error)) from error
-    if current == session:
-        return True
-    if already:
-        return False
-    if current < session:
-        raise NotYetPublished(f"session {session} has not closed yet: the newest completed one is {current}")
-    raise VendorAnswerError(
-        f"the chains of session {session} cannot be captured any more: the vendor's snapshot knows only now, which is "
-        f"session {current}. Run the daily job on its day; older sessions keep bars, not chains"
+
+def _too_old(load: ChainLoad) -> str:
+    if not load.too_old:
+        return "none"
+    first, last = load.too_old[0], load.too_old[-1]
+    return (
+        f"{len(load.too_old)} sessions, {first} to {last}, not fetched: chains are kept {RETENTION.days} days"
     )
-
-
-def _store(database: Database, session: date, capture: ChainCapture, asked: list[str]) -> int:
-    """One transaction: the captured underlyings' contracts, their rejected rows and manifest. Returns rows rejected."""
-    symbols = [symbol for symbol in asked if symbol not in capture.failed]
-    cleaned = _clean(database, session, capture, symbols)
-    key = {"dataset": "options_chains", "session": session, "symbols": symbols}
-    with database.transaction() as connection:
-        database.replace_session(connection, "options_chains", session, cleaned.chain, symbols=symbols)
-        connection.execute(query("contracts_from_chains"), key)
-        connection.execute(query("forget_rejected_contracts"), key)
-        rejected = cleaned.rejected.select(
-            pl.lit("options_chains").alias("dataset"),
-            pl.lit(session).alias("session_date"),
-            "symbol",
-            "reason",
-            "detail",
-        )
-        database.copy(connection, "rejected_rows", rejected)
-        for symbol in symbols:
-            manifest = {
-                **key, "symbol": symbol, "source": "chain snapshot", "etag": None, "size": None,
-                "rows": cleaned.chain.filter(pl.col("symbol") == symbol).height,
-                "rejected": rejected.filter(pl.col("symbol") == symbol).height,
-                "captured_at": capture.captured_at, "oi_session": session_offset(session, -1), "label": capture.label,
-            }  # fmt: skip
-            connection.execute(query("record_load"), manifest)
-    return rejected.height
-
-
-def _clean(database: Database, session: date, capture: ChainCapture, symbols: list[str]) -> ChainCleaning:
-    spot = inputs.spot(database, session, symbols)
-    return clean_chain(capture.rows, spot, session, live_since=session_offset(session, -_LIVE_SESSIONS))
 
 
 def _schema() -> "pa.DataFrameSchema":
@@ -179,12 +128,35 @@ def options_chains_cover_the_watchlist(
 ) -> dg.AssetCheckResult:
     """A missing chain is shown, not inferred: what depends on it becomes partial for that symbol."""
     session = session_of_key(context.partition_keys[-1])
-    stored = {
-        r["symbol"]
-        for r in database.rows(query("captured_underlyings"), {"session": session})
-        if r["row_count"]
-    }
+    stored = _with_rows(database, session, session).get(session, set())
     absent = [symbol for symbol in inputs.watchlist(database, session) if symbol not in stored]
     return dg.AssetCheckResult(
         passed=not absent, severity=dg.AssetCheckSeverity.WARN, metadata={"without_a_chain": absent or "none"}
     )
+
+
+@dg.asset_check(asset=options_chains, description="every session of the run that is kept has chains")
+def options_chains_cover_the_sessions(
+    context: dg.AssetCheckExecutionContext,
+    database: ResourceParam[Database],
+    clock: ResourceParam[SessionClock],
+) -> dg.AssetCheckResult:
+    """A session without chains keeps its other tables, whose rows are partial; why is in the run's metadata."""
+    sessions = [session_of_key(key) for key in context.partition_keys]
+    stored = _with_rows(database, sessions[0], sessions[-1])
+    oldest = clock.last_completed_session() - RETENTION
+    expected = [s for s in sessions if s >= oldest and s not in stored and inputs.watchlist(database, s)]
+    without = [str(session) for session in expected]
+    return dg.AssetCheckResult(
+        passed=not without, severity=dg.AssetCheckSeverity.WARN,
+        metadata={"sessions": len(without), "without_chains": _in_short(without)},
+    )  # fmt: skip
+
+
+def _with_rows(database: Database, first: date, last: date) -> dict[date, set[str]]:
+    """Session -> the underlyings of which it holds contracts."""
+    found: dict[date, set[str]] = {}
+    for row in database.rows(query("captured_underlyings"), {"first": first, "last": last}):
+        if row["row_count"]:
+            found.setdefault(row["session_date"], set()).add(row["symbol"])
+    return found

@@ -132,5 +132,6 @@ GUARD = TableGuard(
     schema=_schema,
     session="evaluation_date",
     within="evaluation_date BETWEEN %(first)s AND %(last)s",
+    stored_in="recommendation_outcomes",
 )
 outcomes_checks = table_checks(GUARD)

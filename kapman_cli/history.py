@@ -1,10 +1,11 @@
-"""`kapman backfill`: which tables a past range can fill, and the run with its progress."""
+"""`kapman backfill`: the tables of a past range, and the run with its progress."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
 
+from kapman_assets.chain_loading import RETENTION
 from kapman_assets.jobs import DAILY_TABLES, REFERENCE_TABLES
 from kapman_assets.launch import RunReport, run_sessions
 from kapman_cli.console import CliError, progress, say
@@ -14,8 +15,7 @@ from kapman_resources.database import Database
 from kapman_resources.database.queries import query
 from kapman_resources.settings import Settings
 
-# The vendor's chain snapshot knows only now: for the past, chains are what was stored on their day.
-HISTORY_TABLES = tuple(t for t in (*REFERENCE_TABLES, *DAILY_TABLES) if t != "options_chains")
+HISTORY_TABLES = (*REFERENCE_TABLES, *DAILY_TABLES)
 
 
 def sessions_of(first: date, last: date) -> list[date]:
@@ -40,5 +40,8 @@ def run_backfill(
         report = run_sessions(settings, sessions[0], sessions[-1], tables or HISTORY_TABLES)
     print_report(report, f"sessions {sessions[0]} to {sessions[-1]} ({len(sessions)})")
     if tables is None:
-        say("chains of past sessions cannot be fetched; snapshots without a stored chain are marked partial")
+        say(
+            f"chains without a snapshot come from the option day files, {RETENTION.days} days back, without open "
+            "interest unless POLYGON_OPTION_HISTORY is on; snapshots built on them are marked partial"
+        )
     return report

@@ -95,7 +95,7 @@ def backfill(
     last: Annotated[date, typer.Option("--to", parser=_day, metavar="YYYY-MM-DD")],
     only: Only = None,
 ) -> None:
-    """Load a range of sessions: bars, and what follows from stored data. Chains of the past cannot be fetched."""
+    """Load a range of sessions: bars, chains rebuilt from the option day files, and what follows from both."""
     from kapman_cli.history import run_backfill
 
     settings = _settings()

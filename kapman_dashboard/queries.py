@@ -13,8 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from kapman_dashboard.boundary import Filters
-from kapman_metrics.adjust import adjust_for_splits
-from kapman_metrics.frames import BAR_SCHEMA, SPLIT_SCHEMA
+from kapman_metrics.frames import BAR_SCHEMA
 from kapman_resources.database.core import Database
 from kapman_resources.database.queries import query
 
@@ -146,15 +145,12 @@ class Reader:
         return self._rows("snapshot_history", symbol=symbol, session=session, limit=limit)
 
     def bars(self, symbol: str, session: date, limit: int = CHART_SESSIONS) -> list[Row]:
-        """The last bars up to the session, split-adjusted as of it, oldest first."""
+        """The last bars up to the session, split-adjusted as of it, of one listing, oldest first."""
         # calendar days that surely hold `limit` sessions
         first = session - timedelta(days=limit * 8 // 5 + 14)
         params = {"symbols": [symbol], "first": first, "last": session}
-        raw = self.database.frame(query("bars_of_symbols"), params, BAR_SCHEMA)
-        splits = self.database.frame(
-            query("splits_of_symbols"), {"symbols": [symbol], "last": session}, SPLIT_SCHEMA
-        )
-        return adjust_for_splits(raw, splits, session).tail(limit).to_dicts()
+        bars = self.database.frame(query("adjusted_bars_of_symbols"), params, BAR_SCHEMA)
+        return bars.sort("date").tail(limit).to_dicts()
 
     def expirations(self, symbol: str, session: date) -> list[Row]:
         """Expirations of the newest chain as of the session: session, expiration, days, contracts."""

@@ -82,25 +82,18 @@ def unexplained_jumps(raw_bars: pl.DataFrame, splits: pl.DataFrame, threshold: f
     like none than like it), "conflicting_splits" (different ratios recorded for one symbol and day). Splits
     outside a symbol's bars are not judged.
     """
-    ratios = _ratios(splits)
-    nights = (
-        raw_bars.select("symbol", "date", "open", "close")
-        .sort("symbol", "date")
-        .with_columns(pl.col("close", "date").shift(1).over("symbol").name.prefix("previous_"))
-        .filter((pl.col("previous_close") > 0) & (pl.col("open") > 0))
-        .with_columns(ratio=pl.col("open") / pl.col("previous_close"))
-    )
-    executed = _first_bar_of(ratios, nights)
+    nights = overnight_moves(raw_bars)
+    executed = split_nights(_ratios(splits), nights)
     split_of_night = executed.group_by("symbol", "date", maintain_order=True).agg(
         pl.col("ratio").product().alias("split_ratio")
     )
     judged = nights.join(split_of_night, on=["symbol", "date"], how="left").with_columns(
-        residual=pl.col("ratio") * pl.col("split_ratio").fill_null(1.0)
+        residual=pl.col("move") * pl.col("split_ratio").fill_null(1.0)
     )
     big = (pl.col("residual") - 1).abs() > threshold
     size = pl.col("split_ratio").log().abs()
     ignored = (size >= pl.lit(SMALLEST_JUDGED_RATIO).log()) & (
-        pl.col("ratio").log().abs() < pl.col("residual").log().abs()
+        pl.col("move").log().abs() < pl.col("residual").log().abs()
     )
     kind = (
         pl.when(ignored.fill_null(False))
@@ -108,27 +101,38 @@ def unexplained_jumps(raw_bars: pl.DataFrame, splits: pl.DataFrame, threshold: f
         .when(big)
         .then(pl.lit("jump_without_split"))
     )
-    found = judged.select("symbol", "date", kind.alias("kind"), "ratio").filter(pl.col("kind").is_not_null())
-    conflicts = (
-        executed.group_by("symbol", "date", "execution_date")
-        .len()
-        .filter(pl.col("len") > 1)
-        .join(nights.select("symbol", "date", "ratio"), on=["symbol", "date"], how="inner")
-        .select("symbol", "date", pl.lit("conflicting_splits").alias("kind"), "ratio")
+    ratio = pl.col("move").alias("ratio")
+    found = judged.select("symbol", "date", kind.alias("kind"), ratio).filter(pl.col("kind").is_not_null())
+    conflicts = executed.filter(pl.len().over("symbol", "execution_date") > 1).select(
+        "symbol", "date", pl.lit("conflicting_splits").alias("kind"), ratio
     )
     return pl.concat([found, conflicts]).unique().sort("symbol", "date", "kind")
 
 
-def _first_bar_of(ratios: pl.DataFrame, nights: pl.DataFrame) -> pl.DataFrame:
-    """Each split with the `date` of the first bar on or after its execution, where a bar before it is
-    known.
+def overnight_moves(raw_bars: pl.DataFrame) -> pl.DataFrame:
+    """symbol, date, previous_date, move (open / previous close) of every bar with a bar before it."""
+    before = pl.col("close", "date").shift(1).over("symbol").name.prefix("previous_")
+    return (
+        raw_bars.select("symbol", "date", "open", "close")
+        .sort("symbol", "date")
+        .with_columns(before)
+        .filter((pl.col("previous_close") > 0) & (pl.col("open") > 0))
+        .select("symbol", "date", "previous_date", move=pl.col("open") / pl.col("previous_close"))
+    )
+
+
+def split_nights(splits: pl.DataFrame, nights: pl.DataFrame) -> pl.DataFrame:
+    """The splits whose execution lies between two bars, with `date` (of the first bar on its basis) and `move`.
+
+    `splits`: at least symbol, execution_date; `nights`: from overnight_moves.
     """
-    after = ratios.sort("execution_date").join_asof(
-        nights.select("symbol", "date", "previous_date").sort("date"),
+    after = splits.sort("execution_date").join_asof(
+        nights.sort("date"),
         left_on="execution_date",
         right_on="date",
         by="symbol",
         strategy="forward",
-        check_sortedness=False,  # sorted on the line above; polars cannot check it within groups
+        coalesce=False,
+        check_sortedness=False,  # sorted on the lines above; polars cannot check it within groups
     )
     return after.filter(pl.col("date").is_not_null() & (pl.col("previous_date") < pl.col("execution_date")))

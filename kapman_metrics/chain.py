@@ -60,10 +60,11 @@ def clean_chain(
     rejected = [judged.filter(pl.col("reason").is_not_null())]
     kept = judged.filter(pl.col("reason").is_null())
 
-    kept = kept.sort(_best_first(), descending=True, nulls_last=True, maintain_order=True)
-    repeated = kept["contract"].is_duplicated() & ~kept["contract"].is_first_distinct()
-    rejected.append(kept.filter(repeated).with_columns(reason=pl.lit("duplicate")))
-    kept = kept.filter(~repeated).drop("reason")
+    contested = kept["contract"].is_duplicated()
+    ranked = kept.filter(contested).sort(_best_first(), descending=True, nulls_last=True, maintain_order=True)
+    best = ranked["contract"].is_first_distinct()
+    rejected.append(ranked.filter(~best).with_columns(reason=pl.lit("duplicate")))
+    kept = pl.concat([kept.filter(~contested), ranked.filter(best)]).drop("reason")
 
     counts = {"received": raw.height, "kept": kept.height}
     refused = pl.concat(rejected)
@@ -190,7 +191,8 @@ def _solve_missing(
     """Implied volatility and greeks where the vendor has none, from the midpoint, else from this session's
     close.
 
-    A contract that expires in the session itself is not solved: at its close it has no time value left.
+    A contract that expires in the session itself is not solved: at its close it has no time value left. Nor is
+    one that is not standard: what it delivers is not the share whose price is known.
     """
     quoted = ((pl.col("bid") > 0) & (pl.col("ask") >= pl.col("bid"))).fill_null(False)
     midpoint = pl.when(quoted).then((pl.col("bid") + pl.col("ask")) / 2)
@@ -199,7 +201,8 @@ def _solve_missing(
         worth=pl.coalesce("midpoint", own_close),
     )
     missing = chain["greeks_source"].is_null()
-    solvable = missing & chain["worth"].is_not_null() & chain["spot"].is_not_null() & (chain["dte"] > 0)
+    priced = chain["worth"].is_not_null() & chain["spot"].is_not_null()
+    solvable = missing & priced & chain["is_standard"] & (chain["dte"] > 0)
     rows = np.flatnonzero(solvable.to_numpy())
     part = chain[rows]
     spot, strike = part["spot"].to_numpy(), part["strike"].to_numpy()

@@ -12,33 +12,43 @@ STALE = "no bar of this session"
 
 
 def missing_inputs(
-    symbols: Sequence[str], bars: pl.DataFrame, chain: pl.DataFrame, as_of: date, jumped: Collection[str] = ()
+    symbols: Sequence[str],
+    bars: pl.DataFrame,
+    chain: pl.DataFrame,
+    as_of: date,
+    jumped: Collection[str] = (),
+    reconstructed: Collection[str] = (),
 ) -> pl.DataFrame:
     """symbol, missing (List[String], in a fixed order): what is not there for each symbol at `as_of`.
 
     `bars` (BARS) and `chain` (CHAIN) are what the snapshot was computed from; `jumped` are symbols whose newest bar
-    moved more than 40 % overnight without a split on record.
+    moved more than 40 % overnight without a split on record; `reconstructed` those whose chain is not a snapshot of
+    the session but what its option day file holds.
     """
     history = (
         bars.filter(pl.col("date") <= as_of)
         .group_by("symbol")
         .agg(pl.len().alias("bars"), pl.col("date").max())
     )
-    contracts = chain.group_by("symbol").agg(pl.len().alias("contracts"))
+    contracts = chain.group_by("symbol").agg(held=pl.col("open_interest").is_not_null().any())
     known = (
         pl.DataFrame({"symbol": list(symbols)}, schema={"symbol": pl.String})
         .join(history, on="symbol", how="left")
         .join(contracts, on="symbol", how="left")
     )
     rows = []
-    for symbol, count, newest, listed in known.iter_rows():
+    for symbol, count, newest, held in known.iter_rows():
         faults = []
         if count is None:
             faults.append("no bars")
         elif newest < as_of:
             faults.append(f"{STALE} (newest {newest})")
-        if listed is None:
+        if held is None:
             faults.append("no option chain")
+        elif not held:
+            faults.append("no open interest in the chain")
+        if held is not None and symbol in reconstructed:
+            faults.append("no snapshot of the chain: it is rebuilt from the option day file")
         if count is not None and count < FULL_HISTORY:
             faults.append(f"{count} sessions of history, {FULL_HISTORY} wanted")
         if symbol in jumped:

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 NEW_YORK = ZoneInfo("America/New_York")
 FIRST_YEAR, LAST_YEAR = 2000, 2035
 REGULAR_OPEN, REGULAR_CLOSE, EARLY_CLOSE = time(9, 30), time(16, 0), time(13, 0)
+# OPRA reports open interest once, at about 06:30 on session mornings; around it the vendor's figures flap.
+OPEN_INTEREST_FLAPS_FROM, OPEN_INTEREST_FLAPS_UNTIL = time(6, 15), time(7, 15)
 
 # Closures no rule can know.
 UNSCHEDULED_CLOSURES = frozenset(
@@ -165,6 +167,29 @@ def capture_session(instant: datetime) -> date:
             f"capture after {close_of(today):%H:%M} or before {REGULAR_OPEN:%H:%M}"
         )
     return last_completed_session(instant)
+
+
+def oi_session(instant: datetime) -> date:
+    """The session to whose end the open interest of a chain captured at this instant (an aware datetime) refers.
+
+    The figure changes once on each session's morning: before it, at 04:00 after session D, it is that of the end of
+    D-1, after it that of D; weekends and holidays change nothing. Raises ValueError from 06:15 to 07:15 New York of
+    such a morning, when pages of one chain can show different days.
+    """
+    if instant.tzinfo is None:
+        raise ValueError("the instant of a capture must carry a time zone")
+    local = instant.astimezone(NEW_YORK)
+    today = local.date()
+    if is_session(today):
+        if local.time() >= OPEN_INTEREST_FLAPS_UNTIL:
+            return session_offset(today, -1)
+        if local.time() >= OPEN_INTEREST_FLAPS_FROM:
+            raise ValueError(
+                f"at {local:%Y-%m-%d %H:%M} New York the vendor's open interest changes from one session to the next "
+                f"and flaps: capture before {OPEN_INTEREST_FLAPS_FROM:%H:%M} or after {OPEN_INTEREST_FLAPS_UNTIL:%H:%M}"
+            )
+    newest_report = session_on_or_before(today - timedelta(days=1))
+    return session_offset(newest_report, -1)
 
 
 def session_time(session: date) -> datetime:

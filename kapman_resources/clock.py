@@ -6,7 +6,7 @@ Does not belong here: which session an instant falls in (calendar.py).
 from __future__ import annotations
 
 import os
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 
 from kapman_resources import calendar
 
@@ -36,7 +36,13 @@ def last_completed_session() -> date:
 
 
 class SessionClock:
-    """The clock and the session calendar as one object, for the assets."""
+    """The clock and the session calendar as one object, for the assets.
+
+    `bar_file_deadline`: New York time of the day after a session by which its day file should be there.
+    """
+
+    def __init__(self, bar_file_deadline: time = time(11, 30)) -> None:
+        self._bar_file_deadline = bar_file_deadline
 
     def now(self) -> datetime:
         return now()
@@ -51,3 +57,8 @@ class SessionClock:
     def capture_session(self, instant: datetime) -> date:
         """See calendar.capture_session: raises ValueError while the market trades."""
         return calendar.capture_session(instant)
+
+    def bars_overdue(self, session: date) -> bool:
+        """Whether the session's day file should have been published by now."""
+        day_after = session + timedelta(days=1)
+        return self.now() >= datetime.combine(day_after, self._bar_file_deadline, calendar.NEW_YORK)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DATABASE = "kapman"
 DAGSTER_DATABASE = "dagster"
+# by code point: quicker to sort than the machine's locale, and an upgrade of its C library cannot reorder an index
+_CREATE_DATABASE = "CREATE DATABASE {} TEMPLATE template0 LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'"
 _STARTING = threading.Lock()  # the server's own lock is between processes
 
 
@@ -177,6 +179,6 @@ def _create_databases(admin_url: str) -> None:
         existing = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
         for name in {DATABASE, DAGSTER_DATABASE} - existing:
             try:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                connection.execute(sql.SQL(_CREATE_DATABASE).format(sql.Identifier(name)))
             except (errors.DuplicateDatabase, errors.UniqueViolation):
                 continue  # another process was a moment earlier

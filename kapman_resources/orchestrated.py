@@ -21,10 +21,12 @@ def database(_: dg.InitResourceContext) -> Iterator[object]:
 
 
 @dg.resource(description="The market data vendor: flat files and REST (MARKET_DATA_PROVIDER).")
-def market_data(_: dg.InitResourceContext) -> object:
+def market_data(_: dg.InitResourceContext) -> Iterator[object]:
     from kapman_resources.market_data.polygon import Polygon
 
-    return Polygon.from_settings(load_settings())
+    vendor = Polygon.from_settings(load_settings())
+    yield vendor
+    vendor.close()
 
 
 @dg.resource(description="Who computes indicators, dealer, volatility and price metrics.")
@@ -50,7 +52,7 @@ def notifier(_: dg.InitResourceContext) -> object:
 
 @dg.resource(description="Sessions and the clock (KAPMAN_NOW replaces it).")
 def session_clock(_: dg.InitResourceContext) -> SessionClock:
-    return SessionClock()
+    return SessionClock(load_settings().bar_file_deadline)
 
 
 def default_resources() -> dict[str, dg.ResourceDefinition]:

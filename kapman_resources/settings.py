@@ -6,6 +6,8 @@ appear in a repr, a log or Dagster metadata.
 
 from __future__ import annotations
 
+import re
+from datetime import time
 from pathlib import Path
 from typing import Literal, Self
 
@@ -13,6 +15,9 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+_RATE = re.compile(r"[1-9]\d*(\.\d+)?\s*/\s*(second|minute)")
 
 
 class SettingsError(ValueError):
@@ -43,6 +48,15 @@ class Settings(BaseSettings):
     aws_access_key_id: SecretStr | None = Field(None, description="flat files' S3 access key")
     aws_secret_access_key: SecretStr | None = Field(None, description="flat files' S3 secret")
     s3_bucket: str = Field("flatfiles", description="flat files' bucket")
+    polygon_rate_limit: str = Field(
+        "95/second", description="REST requests a second or a minute; the free plan has 5/minute"
+    )
+    polygon_option_history: Literal["off", "on"] = Field(
+        "off", description="use the vendor's history of open interest and greeks (2026) for past sessions"
+    )
+    bar_file_deadline: time = Field(
+        time(11, 30), description="New York time of the next day when grouped daily stands in for a day file"
+    )
     polygon_mcp_url: str | None = Field(
         None, description="metrics server; unset: metrics are computed locally"
     )
@@ -84,6 +98,13 @@ class Settings(BaseSettings):
             raise ValueError(f"TIMEZONE={value!r} is not a zone name such as America/New_York") from error
         return value
 
+    @field_validator("polygon_rate_limit")
+    @classmethod
+    def _known_rate(cls, value: str) -> str:
+        if not _RATE.fullmatch(value):
+            raise ValueError(f"POLYGON_RATE_LIMIT={value!r} is not a rate such as 95/second or 5/minute")
+        return value
+
     @model_validator(mode="after")
     def _groups_are_whole(self) -> Self:
         def needs(name: str, value: object, because: str) -> None:
@@ -121,6 +142,11 @@ class Settings(BaseSettings):
                     f"{name} is not set: put the vendor's keys into .env (see .env.example), "
                     "or run `./kapman demo`, which needs none"
                 )
+
+    @property
+    def requests_per_second(self) -> float:
+        count, unit = self.polygon_rate_limit.split("/")
+        return float(count) / (60 if unit.strip() == "minute" else 1)
 
     @property
     def home(self) -> Path:

@@ -25,6 +25,8 @@ _BLOCK = 48  # symbols generated at once, which bounds memory
 _FREEDOM = 5.0
 _ALPHA, _BETA = 0.09, 0.89
 _EARNINGS_EVERY = 63
+_TURNOVER_DAYS = 150  # sessions in which as many shares change hands as are outstanding
+_SIC = ("7372", "4813", "5411", "1000", "1311", "6022", "2834", "3560", "5331", "4911", "6798")  # of a sector
 _SPLIT_NOTICE = 15  # sessions from a price that asks for a split to its execution
 
 BAR_SCHEMA = {
@@ -37,6 +39,7 @@ SPLIT_SCHEMA = {
 TICKER_SCHEMA = {
     "symbol": pl.String, "name": pl.String, "type": pl.String, "primary_exchange": pl.String,
     "active": pl.Boolean, "list_date": pl.Date, "delisted": pl.Date,
+    "composite_figi": pl.String, "sic_code": pl.String, "shares_outstanding": pl.Float64,
 }  # fmt: skip
 
 
@@ -53,7 +56,7 @@ class Market:
     tickers: pl.DataFrame
     campaigns: pl.DataFrame  # symbol, date, event: what the generator put there
     history: pl.DataFrame = field(repr=False)
-    members: dict[str, Member] = field(repr=False)
+    members: dict[str, Member] = field(repr=False)  # of a re-used ticker the later company
 
     @cached_property
     def rows(self) -> dict[str, tuple[int, int]]:
@@ -162,7 +165,7 @@ def _block(
     count, width = len(weather.sessions), len(block)
     u = np.empty((count, width, 10))
     for j, member in enumerate(block):
-        u[:, j, :] = stream(seed, "bars", member.symbol).random((count, 10))
+        u[:, j, :] = stream(seed, "bars", member.identity).random((count, 10))
     logs, volume = _random_bars(seed, block, weather, u)
     events: list[tuple[str, date, str]] = []
     for j, member in enumerate(block):
@@ -212,7 +215,7 @@ def _random_bars(seed: int, block: list[Member], weather: _Weather, u: Floats) -
 def _earnings(seed: int, block: list[Member], u: Floats, own: Floats) -> Floats:
     """Overnight jumps once a quarter, on a day of its own for each symbol."""
     t = np.arange(len(u))[:, None]
-    phase = np.array([digest(seed, "earnings", m.symbol) % _EARNINGS_EVERY for m in block])
+    phase = np.array([digest(seed, "earnings", m.identity) % _EARNINGS_EVERY for m in block])
     due = (t % _EARNINGS_EVERY == phase) & np.array([m.earnings for m in block])
     return np.where(due, 2.2 * own * normals(u[:, :, 8], u[:, :, 7])[0], 0.0)
 
@@ -297,5 +300,9 @@ def _tickers(cast: list[Member], sessions: list[date]) -> pl.DataFrame:
         if member.listed < len(sessions):
             gone = sessions[member.delisted] if member.delisted < len(sessions) else None
             since = sessions[member.listed] if member.listed else None
-            rows.append((member.symbol, member.name, member.kind, member.exchange, gone is None, since, gone))
+            shares = float(round(_TURNOVER_DAYS * member.dollars / member.price))
+            rows.append(
+                (member.symbol, member.name, member.kind, member.exchange, gone is None, since, gone,
+                 member.composite_figi, _SIC[member.sector] if member.earnings else None, shares)
+            )  # fmt: skip
     return pl.DataFrame(rows, TICKER_SCHEMA, orient="row")

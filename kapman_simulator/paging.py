@@ -1,4 +1,4 @@
-"""What all REST answers share: limits, filters with their suffixes, opaque cursors, request ids, errors.
+"""What all REST answers share: limits, filters, opaque cursors, request ids, error documents and their words.
 
 Which rows an endpoint has is not known here.
 """
@@ -17,6 +17,15 @@ from starlette.responses import Response
 # the vendor's own idea of its host, never the address a client is configured with
 VENDOR_HOST = "https://api.simulated-vendor.invalid"
 
+_PRICING = "https://massive.com/pricing"
+NOT_IN_PLAN = f"You are not entitled to this data. Please upgrade your plan at {_PRICING}"
+TOO_FAR_BACK = f"Your plan doesn't include this data timeframe. Please upgrade your plan at {_PRICING}"
+DAY_NOT_OVER = "Attempted to request today's data before end of day. Please upgrade your plan at " + _PRICING
+RATE_EXCEEDED = (
+    "You've exceeded the maximum requests per minute, please wait or upgrade your subscription to continue. "
+    + _PRICING
+)
+
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "": lambda a, b: a == b,
     ".gt": lambda a, b: a > b,
@@ -30,6 +39,14 @@ class BadRequest(Exception):
     """A parameter the vendor would answer with 400."""
 
 
+class NotFound(Exception):
+    """Something the vendor does not know: 404."""
+
+
+class NotInPlan(Exception):
+    """Data the plan does not include: 403 with these words."""
+
+
 def reply(body: Any, status: int = 200) -> Response:
     raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
     return Response(raw, status, media_type="application/json")
@@ -39,8 +56,15 @@ def request_id(request: Request) -> str:
     return hashlib.blake2b(str(request.url).encode(), digest_size=16).hexdigest()
 
 
-def bad_request(request: Request, message: str) -> Response:
-    return reply({"status": "ERROR", "request_id": request_id(request), "error": message}, 400)
+def failure(request: Request, status: int, message: str) -> Response:
+    """The vendor's error document of that status: a missing thing has a `message`, other errors an `error`."""
+    word, field = ("NOT_FOUND", "message") if status == 404 else ("ERROR", "error")
+    return reply({"status": word, "request_id": request_id(request), field: message}, status)
+
+
+def not_authorized(request: Request, message: str = NOT_IN_PLAN) -> Response:
+    """403: the key is good and the plan does not include what was asked for."""
+    return reply({"status": "NOT_AUTHORIZED", "request_id": request_id(request), "message": message}, 403)
 
 
 def go_number(value: float | None) -> float | int | None:
@@ -82,8 +106,11 @@ class Query:
     def page(self, rows: Sequence[Any]) -> tuple[Sequence[Any], str | None]:
         """This page's rows and the next page's address, None on the last."""
         end = self.offset + self.limit
-        token = _cursor(self.params, end, self.path) if end < len(rows) else None
-        return rows[self.offset : end], f"{VENDOR_HOST}{self.path}?cursor={token}" if token else None
+        return rows[self.offset : end], self.address(end) if end < len(rows) else None
+
+    def address(self, offset: int) -> str:
+        """The address of the same question's page that begins with row `offset`."""
+        return f"{VENDOR_HOST}{self.path}?cursor={_cursor(self.params, offset, self.path)}"
 
 
 def _seal(raw: bytes, path: str) -> bytes:

@@ -17,13 +17,14 @@ _SQRT2, _SQRT2PI = np.sqrt(2.0), np.sqrt(2.0 * np.pi)
 
 @dataclass(frozen=True)
 class Priced:
-    """Parallel arrays: dollars a share, gamma per dollar, theta per calendar day, vega per 1 vol point."""
+    """Parallel arrays: dollars a share, gamma per dollar, theta per calendar day, vega and rho per 1 point."""
 
     price: Floats
     delta: Floats
     gamma: Floats
     theta: Floats
     vega: Floats
+    rho: Floats
 
 
 def normal_cdf(x: Floats) -> Floats:
@@ -57,4 +58,5 @@ def price_options(
         gamma=carry * density / (spot * root),
         theta=theta / 365.0,
         vega=spot * carry * density * np.sqrt(years) / 100.0,
+        rho=sign * strike * years * discount * p2 / 100.0,
     )

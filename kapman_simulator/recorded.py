@@ -8,6 +8,8 @@ Layout of a folder:
       (underlying, snapshot_ts_utc, option, ...) or plain (symbol, contract, expiration, strike, option_type,
       captured_at in UTC, and wire_chain's columns); any other layout is left out and named in `notes`
   splits*.csv / splits*.parquet: symbol, execution_date, split_from, split_to
+  tickers*.csv / tickers*.parquet: symbol and any further columns of market.TICKER_SCHEMA; a symbol may appear
+      more than once, as one that was re-used does; symbols that appear in bars or chains only are listed too
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
 from kapman_resources.calendar import NEW_YORK, capture_session, is_session, session_on_or_before
+from kapman_simulator.chains import day_bars_of
 from kapman_simulator.market import BAR_SCHEMA, SPLIT_SCHEMA, TICKER_SCHEMA
 from kapman_simulator.source import BarStore
 from kapman_simulator.wire_chain import CHAIN_SCHEMA, GREEKS
@@ -41,14 +45,22 @@ class Recording:
     notes: list[str] = field(default_factory=list)
     label: str = "RECORDED"
     seed: int | None = None
+    risk_free_rate: float | None = None
+    dividend_yield: float | None = None
 
     def __post_init__(self) -> None:
         following = self.recorded_session + timedelta(days=1)
         self.default_now = datetime.combine(following, time(4), NEW_YORK)
+        self.fingerprint = f"recorded {self.recorded_session}"
 
     @property
     def sessions(self) -> list[date]:
         return self.store.sessions
+
+    @cached_property
+    def option_sessions(self) -> list[date]:
+        bars = self.option_bars_of(sorted(self.chains), self.recorded_session)
+        return [self.recorded_session] if bars.height else []
 
     def reach(self, session: date) -> None:
         """A recording cannot grow; later sessions simply have no data."""
@@ -64,6 +76,14 @@ class Recording:
 
     def chain_of(self, symbol: str, session: date) -> pl.DataFrame | None:
         return self.chains.get(symbol) if session == self.recorded_session else None
+
+    def option_bars_of(self, symbols: list[str], session: date) -> pl.DataFrame:
+        kept = [self.chains[symbol] for symbol in symbols if session == self.recorded_session]
+        bars = [day_bars_of(chain, session) for chain in kept]
+        return pl.concat([pl.DataFrame(schema=BAR_SCHEMA), *bars]).sort("symbol")
+
+    def option_file_size(self, session: date) -> int | None:
+        """None: the file is small and there is one of it."""
 
 
 def load_recording(folder: Path, bars: Path | None = None, chains: Path | None = None) -> Recording:
@@ -84,7 +104,7 @@ def load_recording(folder: Path, bars: Path | None = None, chains: Path | None =
     notes.append(f"bars from {path.name}")
     latest = {capture.symbol: capture for capture in captures if capture.session == session}
     chosen = {symbol: latest[symbol].read() for symbol in sorted(latest)}
-    return Recording(store, chosen, session, _splits(folder), _tickers(store, chosen), notes)
+    return Recording(store, chosen, session, _splits(folder), _tickers(folder, store, chosen), notes)
 
 
 def session_of_capture(at: datetime) -> date | None:
@@ -185,7 +205,7 @@ def _from_cboe(rows: pl.DataFrame, at: datetime) -> pl.DataFrame:
         "last": pl.when(traded).then("last_trade_price"),
         "underlying_price": pl.col("underlying_current_price"),
     }
-    columns |= {name: pl.when("priced").then(name) for name in GREEKS}
+    columns |= {name: pl.when("priced").then(name) for name in (*GREEKS, "rho") if name in rows.columns}
     return _shaped(rows.with_columns(**columns))
 
 
@@ -286,8 +306,16 @@ def _splits(folder: Path) -> pl.DataFrame:
     )
 
 
-def _tickers(store: BarStore, chains: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """Symbols only: a recording of bars does not know names, types or exchanges."""
-    symbols = sorted({*store.bars["symbol"].unique().to_list(), *chains})
+def _tickers(folder: Path, store: BarStore, chains: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """The folder's own list, and the bare symbols of what it does not name: bars know no names or types."""
+    paths = sorted(p for kind in ("csv", "parquet") for p in folder.glob(f"tickers*.{kind}"))
     empty = pl.DataFrame(schema=TICKER_SCHEMA)
-    return pl.concat([empty, pl.DataFrame({"symbol": symbols, "active": True})], how="diagonal_relaxed")
+    parts = []
+    for path in paths:
+        rows = _scan(path).collect()
+        known = {name: kind for name, kind in TICKER_SCHEMA.items() if name in rows.columns}
+        parts.append(rows.select(pl.col(name).cast(kind) for name, kind in known.items()))
+    listed = pl.concat([empty, *parts], how="diagonal_relaxed").with_columns(pl.col("active").fill_null(True))
+    symbols = {*store.bars["symbol"].unique().to_list(), *chains} - set(listed["symbol"])
+    unnamed = pl.DataFrame({"symbol": sorted(symbols)}, {"symbol": pl.String}).with_columns(active=True)
+    return pl.concat([listed, unnamed], how="diagonal_relaxed").sort("symbol", maintain_order=True)

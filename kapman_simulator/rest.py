@@ -1,11 +1,10 @@
-"""The REST side of the vendor for stocks: bars, splits, tickers, market status; the key check before all.
+"""The REST side of the vendor for stocks: bars and market status; the key check before all endpoints.
 
-Option chains are in rest_chains.py, the S3 protocol in flatfiles.py.
+Reference data, option chains and option history have modules of their own; the S3 protocol is in flatfiles.py.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -23,7 +22,19 @@ from kapman_resources.calendar import (
     is_session,
     sessions_between,
 )
-from kapman_simulator.paging import BadRequest, Query, bad_request, go_number, reply, request_id
+from kapman_simulator.paging import (
+    DAY_NOT_OVER,
+    TOO_FAR_BACK,
+    BadRequest,
+    NotFound,
+    NotInPlan,
+    Query,
+    failure,
+    go_number,
+    not_authorized,
+    reply,
+    request_id,
+)
 from kapman_simulator.simulation import Simulation
 
 Handler = Callable[[Request], Response]
@@ -36,7 +47,7 @@ _HOLIDAY_NAMES = {
 
 
 def guarded(simulation: Simulation, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-    """The handler behind the key check, with the vendor's 400 for parameters it cannot read."""
+    """The handler behind the key check; its refusals become the vendor's 400, 403 and 404."""
 
     async def endpoint(request: Request) -> Response:
         header = request.headers.get("authorization", "")
@@ -47,34 +58,40 @@ def guarded(simulation: Simulation, handler: Handler) -> Callable[[Request], Awa
         )
         if key != simulation.api_key:
             error = "Unknown API Key" if key else "API Key was not provided"
-            return reply({"status": "ERROR", "request_id": request_id(request), "error": error}, 401)
+            return failure(request, 401, error)
         try:
             return handler(request)
         except BadRequest as error:
-            return bad_request(request, str(error))
+            return failure(request, 400, str(error))
+        except NotFound as error:
+            return failure(request, 404, str(error))
+        except NotInPlan as error:
+            return not_authorized(request, str(error))
 
     return endpoint
 
 
-def routes(simulation: Simulation) -> list[Route]:
-    def route(path: str, handler: Callable[[Simulation, Request], Response]) -> Route:
-        return Route(path, guarded(simulation, lambda request: handler(simulation, request)), methods=["GET"])
+def route(simulation: Simulation, path: str, handler: Callable[[Simulation, Request], Response]) -> Route:
+    """A GET endpoint behind the key check."""
+    return Route(path, guarded(simulation, lambda request: handler(simulation, request)), methods=["GET"])
 
+
+def routes(simulation: Simulation) -> list[Route]:
     return [
-        route("/v2/aggs/grouped/locale/us/market/stocks/{date}", _grouped),
-        route("/v2/aggs/ticker/{ticker}/range/{multiplier}/{timespan}/{start}/{end}", _ticker_bars),
-        route("/stocks/v1/splits", _splits),
-        route("/v3/reference/splits", _old_splits),
-        route("/v3/reference/tickers", _tickers),
-        route("/v1/marketstatus/now", _status_now),
-        route("/v1/marketstatus/upcoming", _status_upcoming),
+        route(simulation, "/v2/aggs/grouped/locale/us/market/stocks/{date}", _grouped),
+        route(
+            simulation, "/v2/aggs/ticker/{ticker}/range/{multiplier}/{timespan}/{start}/{end}", _ticker_bars
+        ),
+        route(simulation, "/v1/marketstatus/now", _status_now),
+        route(simulation, "/v1/marketstatus/upcoming", _status_upcoming),
     ]
 
 
 # --- bars ---------------------------------------------------------------------------------------------------
 
 
-def _day(text: str) -> date:
+def day_of(text: str) -> date:
+    """A date in a path or a parameter; raises BadRequest."""
     try:
         return date.fromisoformat(text)
     except ValueError as error:
@@ -85,7 +102,7 @@ def _moment(text: str) -> date:
     """A range's end: a date, or epoch milliseconds."""
     if text.isdigit():
         return datetime.fromtimestamp(int(text) / 1000, NEW_YORK).date()
-    return _day(text)
+    return day_of(text)
 
 
 def _milliseconds(session: date, at: time) -> int:
@@ -126,13 +143,27 @@ def _bar_rows(
         yield row
 
 
+def _check_plan(simulation: Simulation, start: date, end: date) -> None:
+    """Refuses what lies outside the plan's history, and the running day on the free plan."""
+    plan = simulation.faults.plan
+    if plan.history_from is not None and start < plan.history_from:
+        raise NotInPlan(TOO_FAR_BACK)
+    running = simulation.today if simulation.today > simulation.session else None
+    if plan.basic_plan and running is not None and is_session(running) and end >= running:
+        raise NotInPlan(DAY_NOT_OVER)
+
+
 def _grouped(simulation: Simulation, request: Request) -> Response:
-    session = _day(request.path_params["date"])
+    session = day_of(request.path_params["date"])
+    _check_plan(simulation, session, session)
     adjusted = request.query_params.get("adjusted", "true") != "false"
+    plan = simulation.faults.plan
     bars = simulation.finished_bars_of(session)
-    rows = list(_bar_rows(simulation, bars, adjusted, time(16)))
+    if session in plan.grouped_unavailable:
+        bars = bars.clear()
+    rows = [*_bar_rows(simulation, bars, adjusted, time(16)), *plan.grouped_rows.get(session, [])]
     body: dict[str, Any] = {
-        "adjusted": adjusted, "queryCount": len(rows), "resultsCount": len(rows), "status": "OK",
+        "adjusted": adjusted, "queryCount": len(rows), "resultsCount": len(rows), "status": simulation.success,
         "request_id": request_id(request), "count": len(rows),
     }  # fmt: skip
     if rows:
@@ -147,6 +178,7 @@ def _ticker_bars(simulation: Simulation, request: Request) -> Response:
     query = Query(request, 5000, 50_000)
     adjusted = query.params.get("adjusted", "true") != "false"
     start, end = _moment(path["start"]), _moment(path["end"])
+    _check_plan(simulation, start, end)
     bars = simulation.finished_history_of(path["ticker"]).filter(pl.col("date").is_between(start, end))
     rows = list(_bar_rows(simulation, bars, adjusted, time()))
     if query.params.get("sort", "asc") == "desc":
@@ -154,97 +186,11 @@ def _ticker_bars(simulation: Simulation, request: Request) -> Response:
     shown, following = query.page([{k: v for k, v in row.items() if k != "T"} for row in rows])
     body: dict[str, Any] = {
         "ticker": path["ticker"], "queryCount": len(shown), "resultsCount": len(shown), "adjusted": adjusted,
-        "status": "OK", "request_id": request_id(request), "count": len(shown),
+        "status": simulation.success, "request_id": request_id(request), "count": len(shown),
     }  # fmt: skip
     if shown:
         body["results"] = shown
     return reply(body | ({"next_url": following} if following else {}))
-
-
-# --- splits and tickers -------------------------------------------------------------------------------------
-
-
-def _results(request: Request, query: Query, rows: list[dict[str, Any]], **extra: Any) -> Response:
-    shown, following = query.page(rows)
-    body = {"results": shown, "status": "OK", "request_id": request_id(request), **extra}
-    if "count" in extra:
-        body["count"] = len(shown)
-    return reply(body | ({"next_url": following} if following else {}))
-
-
-def _split_rows(simulation: Simulation) -> list[dict[str, Any]]:
-    """Newest first, so that the cumulative factor of each split is known when it is reached."""
-    rows, cumulative = [], dict[str, float]()
-    for symbol, executed, old, new in simulation.splits().iter_rows():
-        row = {
-            "id": hashlib.blake2b(f"{symbol}{executed}".encode(), digest_size=16).hexdigest(),
-            "ticker": symbol, "execution_date": executed.isoformat(),
-            "split_from": go_number(old), "split_to": go_number(new),
-        }  # fmt: skip
-        row["adjustment_type"] = "forward_split" if new > old else "reverse_split"
-        if executed <= simulation.today:
-            cumulative[symbol] = cumulative.get(symbol, 1.0) * old / new
-            row["historical_adjustment_factor"] = round(cumulative[symbol], 6)
-        rows.append(row)
-    return rows
-
-
-def _select_splits(simulation: Simulation, query: Query) -> list[dict[str, Any]]:
-    ticker, executed = (
-        query.wants("ticker", str),
-        query.wants("execution_date", lambda text: _day(text).isoformat()),
-    )
-    return [
-        row for row in _split_rows(simulation) if ticker(row["ticker"]) and executed(row["execution_date"])
-    ]
-
-
-def _splits(simulation: Simulation, request: Request) -> Response:
-    query = Query(request, 100, 5000)
-    rows = _select_splits(simulation, query)
-    field, _, order = query.params.get("sort", "execution_date.desc").partition(".")
-    if field not in ("execution_date", "ticker"):
-        raise BadRequest(f"cannot sort by {field!r}")
-    rows.sort(key=lambda row: row[field], reverse=order == "desc")
-    return _results(request, query, rows)
-
-
-def _old_splits(simulation: Simulation, request: Request) -> Response:
-    query = Query(request, 10, 1000)
-    kept = ("id", "ticker", "execution_date", "split_from", "split_to")
-    rows = [{name: row[name] for name in kept} for row in _select_splits(simulation, query)]
-    if "reverse_split" in query.params:
-        reverse = query.params["reverse_split"] == "true"
-        rows = [row for row in rows if (row["split_from"] > row["split_to"]) == reverse]
-    field = query.params.get("sort", "execution_date")
-    if field not in ("execution_date", "ticker"):
-        raise BadRequest(f"cannot sort by {field!r}")
-    rows.sort(key=lambda row: row[field], reverse=query.params.get("order", "desc") == "desc")
-    return _results(request, query, rows)
-
-
-def _tickers(simulation: Simulation, request: Request) -> Response:
-    query = Query(request, 100, 1000)
-    on = _day(query.params["date"]) if "date" in query.params else None
-    active = query.params.get("active", "true") != "false"
-    ticker, kind = query.wants("ticker", str), query.wants("type", str)
-    if query.params.get("market", "stocks") != "stocks":
-        return _results(request, query, [], count=0)
-    rows = []
-    for symbol, name, code, exchange, listed_now, _, delisted in (
-        simulation.tickers(on).sort("symbol").iter_rows()
-    ):
-        if listed_now != active or not ticker(symbol) or not kind(code):
-            continue
-        row = {
-            "ticker": symbol, "name": name, "market": "stocks", "locale": "us", "primary_exchange": exchange,
-            "type": code, "active": listed_now, "currency_name": "usd",
-            "delisted_utc": f"{delisted}T00:00:00Z" if delisted else None,
-        }  # fmt: skip
-        rows.append({field: value for field, value in row.items() if value is not None})
-    if query.params.get("order", "asc") == "desc":
-        rows.reverse()
-    return _results(request, query, rows, count=0)
 
 
 # --- market status ------------------------------------------------------------------------------------------

@@ -17,7 +17,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kapman_resources.calendar import NEW_YORK
-from kapman_simulator.paging import BadRequest, Query, go_number, reply, request_id
+from kapman_simulator import chain_faults
+from kapman_simulator.paging import (
+    NOT_IN_PLAN,
+    BadRequest,
+    NotInPlan,
+    Query,
+    go_number,
+    reply,
+    request_id,
+)
 from kapman_simulator.rest import guarded
 from kapman_simulator.simulation import Simulation
 from kapman_simulator.wire_chain import GREEKS
@@ -41,7 +50,7 @@ class _Encoded:
 
 def routes(simulation: Simulation) -> list[Route]:
     chains = _Chains(simulation)
-    handler = guarded(simulation, lambda request: _snapshot(chains, request))
+    handler = guarded(simulation, lambda request: _snapshot(simulation, chains, request))
     return [Route("/v3/snapshot/options/{underlying}", handler, methods=["GET"])]
 
 
@@ -71,15 +80,26 @@ class _Chains:
         return self._kept[key]
 
 
-def _snapshot(chains: _Chains, request: Request) -> Response:
+def _snapshot(simulation: Simulation, chains: _Chains, request: Request) -> Response:
+    plan, symbol = simulation.faults.plan, request.path_params["underlying"]
+    if plan.basic_plan:
+        raise NotInPlan(NOT_IN_PLAN)
     query = Query(request, 10, 250)
-    chain = chains.of(request.path_params["underlying"])
-    head = b'{"request_id":"' + request_id(request).encode() + b'","status":"OK","results":['
+    chain = chains.of(symbol)
+    head = f'{{"request_id":"{request_id(request)}","status":"{simulation.success}","results":['.encode()
     if chain is None:
         return reply(head + b"]}")
-    shown, following = query.page(_selection(chain, query))
+    order = _selection(chain, query)
+    if chain_faults.concern(plan, symbol):
+        items = chain_faults.overridden(plan, symbol, chain.items, chain.tickers)
+        rows = chain_faults.repeated(plan, symbol, [items[at] for at in order], query.limit)
+        found, following = query.page(rows)
+        following = following or chain_faults.another_page(plan, symbol, query, len(rows))
+    else:
+        shown, following = query.page(order)
+        found = [chain.items[at] for at in shown]
     tail = b"]" + (b',"next_url":' + msgspec.json.encode(following) if following else b"") + b"}"
-    return reply(head + b",".join([chain.items[at] for at in shown]) + tail)
+    return reply(head + b",".join(found) + tail)
 
 
 def _selection(chain: _Encoded, query: Query) -> list[int]:

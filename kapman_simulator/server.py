@@ -1,12 +1,11 @@
 """One loopback port that speaks the vendor's S3 and REST dialects, and the control behind it.
 
-Assembling the application, the fault seam, the clock and the server's life belong here; what an answer looks
-like belongs to flatfiles, rest and rest_chains.
+Assembling the application, the control and the server's life belong here; what an answer looks like belongs to
+flatfiles and the rest modules, what goes wrong with any answer to front.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import logging
 import socket
@@ -19,30 +18,18 @@ from datetime import datetime
 import msgspec
 import uvicorn
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from kapman_simulator import flatfiles, rest, rest_chains
-from kapman_simulator.faults import StatusFault
+from kapman_simulator import flatfiles, rest, rest_chains, rest_history, rest_reference
+from kapman_simulator.front import Front
 from kapman_simulator.paging import reply
 from kapman_simulator.simulation import Simulation
 from kapman_simulator.source import Source
 
 API_KEY, S3_KEY_ID, S3_SECRET = "simulated-key", "simulated", "simulated-secret"
-LABEL_HEADER = "x-kapman-data-label"
-
-_FAULT_BODIES = {
-    401: '{"status":"ERROR","request_id":"simulated","error":"Unknown API Key"}',
-    403: '{"status":"NOT_AUTHORIZED","request_id":"simulated","message":"You are not entitled to this data. '
-    'Please upgrade your plan at https://massive.com/pricing"}',
-    404: '{"status":"NOT_FOUND","request_id":"simulated","message":"The requested resource was not found."}',
-    429: '{"status":"ERROR","request_id":"simulated","error":"You\'ve exceeded the maximum requests per '
-    'minute, please wait or upgrade your subscription to continue. https://massive.com/pricing"}',
-}
-_S3_CODES = {403: "AccessDenied", 404: "NoSuchKey", 500: "InternalError", 503: "SlowDown"}
 
 
 class _Clock(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,51 +41,12 @@ def application(simulation: Simulation) -> ASGIApp:
     routes = [
         *flatfiles.routes(simulation),
         *rest.routes(simulation),
+        *rest_reference.routes(simulation),
         *rest_chains.routes(simulation),
+        *rest_history.routes(simulation),
         *_control(simulation),
     ]
-    return _Front(Starlette(routes=routes, exception_handlers={404: _not_found}), simulation)
-
-
-class _Front:
-    """In front of every answer: the data label, and the faults a test asked for."""
-
-    def __init__(self, app: ASGIApp, simulation: Simulation) -> None:
-        self._app, self._simulation = app, simulation
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-
-        async def labelled(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[LABEL_HEADER] = self._simulation.source.label
-            await send(message)
-
-        path: str = scope["path"]
-        if path.startswith("/simulator"):
-            return await self._app(scope, receive, labelled)
-        if delay := self._simulation.faults.plan.latency_ms:
-            await asyncio.sleep(delay / 1000)
-        fault = self._simulation.faults.status_for(path)
-        app = _fault_answer(fault, Request(scope)) if fault else self._app
-        return await app(scope, receive, labelled)
-
-
-def _fault_answer(fault: StatusFault, request: Request) -> Response:
-    if fault.body is None and request.url.path.startswith(f"/{flatfiles.BUCKET}"):
-        answer = flatfiles.error(
-            request, fault.status, _S3_CODES.get(fault.status, "Error"), "as the fault plan asked"
-        )
-        answer.headers.update(fault.headers)
-        return answer
-    body = (
-        fault.body
-        if fault.body is not None
-        else _FAULT_BODIES.get(fault.status, "<html>upstream error</html>")
-    )
-    kind = "text/html" if body.startswith("<") else "application/json"
-    return Response(body, fault.status, {"content-type": kind} | fault.headers)
+    return Front(Starlette(routes=routes, exception_handlers={404: _not_found}), simulation)
 
 
 async def _not_found(request: Request, error: Exception) -> Response:

@@ -13,8 +13,11 @@ import numpy as np
 import polars as pl
 
 from kapman_resources.calendar import NEW_YORK, session_offset, session_on_or_before
-from kapman_simulator.chains import CONTRACTS, option_chain
-from kapman_simulator.market import Market, generate
+from kapman_simulator.chains import CONTRACTS, DIVIDEND, RATE, option_bars, option_chain
+from kapman_simulator.contracts import HISTORY
+from kapman_simulator.market import BAR_SCHEMA, Market, generate
+
+_FILE_BYTES = 20  # one listed contract's room in an option file; about 9 to 12 are used
 
 
 class Source(Protocol):
@@ -23,9 +26,16 @@ class Source(Protocol):
     label: str  # "SIMULATED" or "RECORDED"
     seed: int | None
     default_now: datetime
+    risk_free_rate: float | None  # that the greeks were made with, where it is known
+    dividend_yield: float | None
+    fingerprint: str  # names the content in the ETag of a file that is not made yet
 
     @property
     def sessions(self) -> list[date]: ...
+
+    @property
+    def option_sessions(self) -> list[date]:
+        """Sessions of which option bars are known."""
 
     @property
     def splits(self) -> pl.DataFrame:
@@ -48,6 +58,12 @@ class Source(Protocol):
 
     def chain_of(self, symbol: str, session: date) -> pl.DataFrame | None:
         """wire_chain.CHAIN_SCHEMA sorted by contract; None for an underlying without a chain there."""
+
+    def option_bars_of(self, symbols: list[str], session: date) -> pl.DataFrame:
+        """market.BAR_SCHEMA with contracts as symbols, sorted: what traded of these underlyings."""
+
+    def option_file_size(self, session: date) -> int | None:
+        """Bytes the session's option file is promised to have before it is made; None: it is made at once."""
 
 
 class BarStore:
@@ -72,12 +88,15 @@ class GeneratedSource:
     """The seeded market behind the protocol; grows when the clock moves past its end."""
 
     label = "SIMULATED"
+    risk_free_rate: float | None = RATE
+    dividend_yield: float | None = DIVIDEND
 
     def __init__(
         self, seed: int, last: date, symbols: int = 300, contracts_per_symbol: int = CONTRACTS
     ) -> None:
         self.seed: int | None = seed
         self._symbols, self._contracts = symbols, contracts_per_symbol
+        self.fingerprint = f"generated {seed} {symbols} {contracts_per_symbol}"
         self._grow(session_on_or_before(last))
         day_after = self.market.last + timedelta(days=1)
         self.default_now = datetime.combine(day_after, time(4), NEW_YORK)
@@ -94,6 +113,10 @@ class GeneratedSource:
     @property
     def sessions(self) -> list[date]:
         return list(self.market.sessions)
+
+    @property
+    def option_sessions(self) -> list[date]:
+        return list(self.market.sessions[HISTORY - 1 :])
 
     @property
     def splits(self) -> pl.DataFrame:
@@ -116,3 +139,14 @@ class GeneratedSource:
     def chain_of(self, symbol: str, session: date) -> pl.DataFrame | None:
         chain = option_chain(self.market, symbol, session, contracts_per_symbol=self._contracts)
         return chain if chain.height else None
+
+    def option_bars_of(self, symbols: list[str], session: date) -> pl.DataFrame:
+        bars = [
+            option_bars(self.market, symbol, session, contracts_per_symbol=self._contracts)
+            for symbol in symbols
+        ]
+        return pl.concat([pl.DataFrame(schema=BAR_SCHEMA), *bars]).sort("symbol")
+
+    def option_file_size(self, session: date) -> int | None:
+        # few contracts asked for still give a ladder of a certain length, hence the constant
+        return 512 + _FILE_BYTES * len(self.chain_symbols(session)) * (self._contracts + 40)

@@ -16,6 +16,7 @@ WATCHLIST = (
     "AMD", "AVGO", "PLTR", "MU", "ANET", "ARM", "DELL",
 )  # fmt: skip
 TEST_SYMBOLS = ("ZVZZT", "ZWZZT", "ZXZZT", "ZTEST", "CBO")
+REUSED = "VELTO"  # one company's ticker until it was delisted, months later another's
 SECTORS = 11
 TECH = 0
 
@@ -44,6 +45,29 @@ class Member:
     campaigns: bool = False
     earnings: bool = True
     split_above: float = 500.0
+    company: str = ""  # told apart by this where two companies bore one ticker
+
+    @property
+    def identity(self) -> str:
+        """What this company's chance numbers and identifiers hang on."""
+        return self.company or self.symbol
+
+    @property
+    def composite_figi(self) -> str | None:
+        """A FIGI of valid form, the same in every market; some securities have none, as at the vendor."""
+        number = digest("figi", self.identity)
+        if self.kind in ("WARRANT", "UNIT") or self.symbol in TEST_SYMBOLS or number % 40 == 0:
+            return None
+        return figi("BBG0" + "".join(_FIGI_SIGNS[(number >> 5 * place) % 31] for place in range(1, 8)))
+
+
+_FIGI_SIGNS = "0123456789BCDFGHJKLMNPQRSTVWXYZ"
+
+
+def figi(body: str) -> str:
+    """Eleven characters with their check digit (OMG FIGI 1.0, section 6.1.2)."""
+    values = [int(sign, 36) * (1 + place % 2) for place, sign in enumerate(body)]
+    return f"{body}{-sum(value // 10 + value % 10 for value in values) % 10}"
 
 
 def _etf(symbol: str, name: str, sector: int, beta: float, load: float, own: float, price: float) -> Member:
@@ -119,6 +143,17 @@ def _test_symbol(symbol: str) -> Member:
     )  # fmt: skip
 
 
+_REUSED_MEMBERS = (
+    Member(
+        REUSED, "Velto Mining (simulated)", "CS", "XASE", 3, 0.9, 0.5, 0.012, 14.0, 9e6,
+        delisted=560, optionable=False, split_above=1e9, company="Velto Mining",
+    ),
+    Member(
+        REUSED, "Velto Robotics (simulated)", "CS", "XNAS", TECH, 1.1, 0.8, 0.014, 96.0, 6e7,
+        listed=690, optionable=False, split_above=1e9, company="Velto Robotics",
+    ),
+)  # fmt: skip
+
 _CONSONANTS, _VOWELS, _FINALS = "BCDFGHJKLMNPQRSTVWXZ", "AEIOUY", "BDFGKLMNPSTZ"
 _ENDINGS = (
     "Works",
@@ -184,10 +219,14 @@ def _invented(seed: int, symbol: str) -> Member:
 
 
 def members(seed: int, count: int) -> list[Member]:
-    """The first `count` members of the seed's market, sorted by symbol; ValueError below the fixed cast."""
+    """The first `count` members of the seed's market, sorted by symbol; ValueError below the fixed cast.
+
+    The two companies of the re-used ticker come on top of `count`, so that they displace nobody.
+    """
     fixed = [*_ETF_MEMBERS, *(_watchlist(*row) for row in _WATCHLIST), *_odd()]
     fixed += [_test_symbol(symbol) for symbol in TEST_SYMBOLS]
     if count < len(fixed):
         raise ValueError(f"symbols={count} is too few: the fixed cast alone has {len(fixed)}; ask for more")
     invented = _invented_symbols(seed, count - len(fixed), {member.symbol for member in fixed})
-    return sorted([*fixed, *(_invented(seed, s) for s in invented)], key=lambda member: member.symbol)
+    cast = [*fixed, *_REUSED_MEMBERS, *(_invented(seed, symbol) for symbol in invented)]
+    return sorted(cast, key=lambda member: (member.symbol, member.listed))

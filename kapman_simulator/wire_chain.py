@@ -1,6 +1,7 @@
 """One chain in memory, as it will be sent: the frame that generated and recorded chains share.
 
-A null is a field the vendor leaves out, a NaN one it sends as null.
+A null is a field the vendor leaves out, a NaN one it sends as null. The snapshot sends no rho, the daily
+analytics do.
 """
 
 from __future__ import annotations
@@ -17,5 +18,6 @@ CHAIN_SCHEMA = {
     "break_even": pl.Float64,
     "bid": pl.Float64, "ask": pl.Float64, "bid_size": pl.Float64, "ask_size": pl.Float64,
     "quoted_at": pl.Int64, "last": pl.Float64, "last_at": pl.Int64, "underlying_price": pl.Float64,
+    "rho": pl.Float64,
 }  # fmt: skip
 GREEKS = ("delta", "gamma", "theta", "vega")

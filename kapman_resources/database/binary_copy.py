@@ -25,6 +25,8 @@ _FIXED: dict[str, tuple[pl.DataType, str]] = {
     "timestamp with time zone": (pl.Int64(), ">i8"),
 }
 _TEXT = ("text", "character varying", "character")
+Block = bytes | memoryview
+_ROWS_AT_ONCE = 32_768  # bounds the padded copy to some 10 MB
 
 
 def is_encodable(sql_type: str) -> bool:
@@ -42,63 +44,78 @@ def _fixed_payload(column: pl.Series, sql_type: str) -> np.ndarray:
     elif sql_type == "date":
         column = column.cast(pl.Int32) - _PG_EPOCH_DAYS
     zero = 0.0 if polars_type.is_float() else 0
-    values = column.cast(polars_type).fill_null(zero).to_numpy()
+    column = column.cast(polars_type)
+    values = (column.fill_null(zero) if column.null_count() else column).to_numpy()
     return np.ascontiguousarray(values.astype(wire)).view(np.uint8).reshape(len(column), -1)
 
 
 def _text_payload(column: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    """(all bytes in row order, byte length of each row; 0 where NULL)."""
+    """(rows x longest, padded with zeros; byte length of each row, 0 where NULL).
+
+    Raises ValueError for NUL, which PostgreSQL cannot store.
+    """
     text = column.cast(pl.String)
-    lengths = text.str.len_bytes().fill_null(0).to_numpy().astype(np.int64)
-    joined = "".join(text.fill_null("").to_list()).encode()
-    return np.frombuffer(joined, np.uint8), lengths
+    if text.null_count():
+        text = text.fill_null("")
+    joined = "".join(text.str.join("").to_list()).encode()
+    if b"\0" in joined:
+        raise ValueError(f"column {column.name!r} holds a NUL character")
+    lengths = text.str.len_bytes().to_numpy().astype(np.int64)
+    width = int(lengths.max(initial=0))
+    padded = np.zeros((len(text), width), np.uint8)
+    padded[np.arange(width) < lengths[:, None]] = np.frombuffer(joined, np.uint8)
+    return padded, lengths
 
 
-def encode(frame: pl.DataFrame, sql_types: list[str]) -> bytes:
-    """One COPY stream of the frame, columns in its order, `sql_types` parallel to them.
+def encode(frame: pl.DataFrame, sql_types: list[str]) -> list[Block]:
+    """One COPY stream of the frame in blocks to be sent in order; columns in the frame's order, `sql_types` parallel.
 
     Raises ValueError for a type it does not know, and for NUL in text, which PostgreSQL cannot store.
     """
+    starts = range(0, frame.height, _ROWS_AT_ONCE)
+    rows = [_encode_rows(frame.slice(start, _ROWS_AT_ONCE), sql_types) for start in starts]
+    return [HEADER, *rows, TRAILER]
+
+
+def _encode_rows(frame: pl.DataFrame, sql_types: list[str]) -> Block:
+    """Every field at a fixed place of a padded row, then the padding (and what is NULL) squeezed out at once."""
     rows = frame.height
-    if rows == 0:
-        return HEADER + TRAILER
-    payloads: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for column, sql_type in zip(frame.iter_columns(), sql_types, strict=True):
-        if not is_encodable(sql_type):
-            raise ValueError(f"column {column.name!r}: type {sql_type!r} has no binary encoding here")
-        present = column.is_not_null().to_numpy()
-        if sql_type in _FIXED:
-            block = _fixed_payload(column, sql_type)
-            lengths = np.where(present, block.shape[1], 0)
-            payloads.append((block[present].reshape(-1), lengths, present))
+    payloads = [_payload(column, kind) for column, kind in zip(frame.iter_columns(), sql_types, strict=True)]
+    width = 2 + sum(4 + block.shape[1] for block, _ in payloads)
+    padded = np.empty((rows, width), np.uint8)
+    padded[:, :2] = _big_endian(len(payloads), 2)
+    sent: np.ndarray | None = None
+    at = 2
+    for block, lengths in payloads:
+        size = block.shape[1]
+        if lengths is None:
+            padded[:, at : at + 4] = _big_endian(size, 4)
         else:
-            data, lengths = _text_payload(column)
-            if (data == 0).any():
-                raise ValueError(f"column {column.name!r} holds a NUL character")
-            payloads.append((data, lengths, present))
-
-    row_size = np.full(rows, 2 + 4 * len(payloads), np.int64)
-    for _, lengths, _ in payloads:
-        row_size += lengths
-    ends = np.cumsum(row_size)
-    out = np.empty(int(ends[-1]), np.uint8)
-    position = ends - row_size
-    _scatter(
-        out, position, np.frombuffer(len(payloads).to_bytes(2, "big"), np.uint8)[None, :].repeat(rows, 0)
-    )
-    position = position + 2
-    for data, lengths, present in payloads:
-        wire_length = np.where(present, lengths, -1).astype(">i4")
-        _scatter(out, position, wire_length.view(np.uint8).reshape(rows, 4))
-        position = position + 4
-        starts = np.cumsum(lengths) - lengths
-        target = np.arange(data.size) + np.repeat(position - starts, lengths)
-        out[target] = data
-        position = position + lengths
-    return HEADER + out.tobytes() + TRAILER
+            if sent is None:
+                sent = np.ones((rows, width), bool)
+            padded[:, at : at + 4] = lengths.astype(">i4").view(np.uint8).reshape(rows, 4)
+            sent[:, at + 4 : at + 4 + size] = np.arange(size) < lengths[:, None]
+        padded[:, at + 4 : at + 4 + size] = block
+        at += 4 + size
+    return padded.reshape(-1).data if sent is None else padded[sent].data
 
 
-def _scatter(out: np.ndarray, position: np.ndarray, block: np.ndarray) -> None:
-    """Writes each row of `block` at its position: one pass a byte column."""
-    for offset in range(block.shape[1]):
-        out[position + offset] = block[:, offset]
+def _big_endian(number: int, size: int) -> np.ndarray:
+    return np.frombuffer(number.to_bytes(size, "big"), np.uint8)
+
+
+def _payload(column: pl.Series, sql_type: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """(rows x bytes, length of each row's field as the wire has it: -1 for NULL; None where all are full)."""
+    if not is_encodable(sql_type):
+        raise ValueError(f"column {column.name!r}: type {sql_type!r} has no binary encoding here")
+    lengths: np.ndarray | None = None
+    if sql_type in _FIXED:
+        block = _fixed_payload(column, sql_type)
+    else:
+        block, lengths = _text_payload(column)
+        if (lengths == block.shape[1]).all():
+            lengths = None
+    if column.null_count():
+        full = block.shape[1] if lengths is None else lengths
+        lengths = np.where(column.is_not_null().to_numpy(), full, -1)
+    return block, lengths

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -27,6 +28,21 @@ Connection = psycopg.Connection[Any]
 
 class DatabaseError(RuntimeError):
     """The database cannot be reached or is not migrated; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """Rows as one binary COPY stream."""
+
+    columns: tuple[str, ...]
+    blocks: list[binary_copy.Block]
+    height: int
+
+
+def at_session(frame: pl.DataFrame, session: date) -> pl.DataFrame:
+    """The frame with the session's `time`."""
+    stamp = pl.lit(calendar.session_time(session)).cast(pl.Datetime("us", "UTC"))
+    return frame.with_columns(stamp.alias("time"))
 
 
 class Database:
@@ -129,44 +145,80 @@ class Database:
         connection: Connection,
         table: str,
         session: date,
-        frame: pl.DataFrame,
+        rows: pl.DataFrame | EncodedRows,
         *,
         symbols: Sequence[str] | None = None,
     ) -> int:
         """Replaces one session's rows of a time-series table inside the caller's transaction.
 
-        `frame` has the table's columns but `time`; with `symbols` only their rows are replaced.
-        Returns the rows written.
+        `rows`: the table's columns but `time`, or what `encode` made of them; with `symbols` only their rows are
+        replaced. Returns the rows written.
         """
         replaced = None if symbols is None else list(symbols)  # a tuple would be sent as a composite value
-        connection.execute("SELECT ensure_partition(%s, %s)", (table, session))
+        # two runs of one session: the second waits, then replaces what the first wrote
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (f"session:{table}:{session}",))
+        leaf = connection.execute("SELECT ensure_partition(%s, %s)", (table, session)).fetchone()
+        target = leaf[0] if leaf and leaf[0] else table
         connection.execute(
             sql.SQL(
                 "DELETE FROM {} WHERE time = %s AND (%s::text[] IS NULL OR symbol = ANY (%s::text[]))"
-            ).format(sql.Identifier(table)),
+            ).format(sql.Identifier(target)),
             (calendar.session_time(session), replaced, replaced),
         )
-        stamp = pl.lit(calendar.session_time(session)).cast(pl.Datetime("us", "UTC")).alias("time")
-        return self.copy(connection, table, frame.with_columns(stamp))
+        stamped = rows if isinstance(rows, EncodedRows) else at_session(rows, session)
+        return self.copy(connection, target, stamped, like=table)
 
-    def copy(self, connection: Connection, table: str, frame: pl.DataFrame) -> int:
-        """COPY in binary; whole columns at once where every type is fixed or text, else row by row."""
-        types = self._column_types_of(connection, table)
-        unknown = [name for name in frame.columns if name not in types]
-        if unknown:
-            raise ValueError(f"table {table} has no column {', '.join(unknown)}")
-        sql_types = [types[name] for name in frame.columns]
-        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
-            sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, frame.columns))
+    def encode(self, table: str, session: date, frame: pl.DataFrame) -> EncodedRows:
+        """A session's rows ready to be sent, so that they can be made beside the COPY of another session.
+
+        Raises ValueError for a table with a column that has no binary encoding here.
+        """
+        with self.transaction() as connection:
+            sql_types = self._types_for(connection, table, [*frame.columns, "time"])
+        stamped = at_session(frame, session)
+        return EncodedRows(tuple(stamped.columns), binary_copy.encode(stamped, sql_types), stamped.height)
+
+    def copy(
+        self,
+        connection: Connection,
+        table: str,
+        rows: pl.DataFrame | EncodedRows,
+        *,
+        freeze: bool = False,
+        like: str | None = None,
+    ) -> int:
+        """COPY in binary; whole columns at once where every type is fixed or text, else row by row.
+
+        `freeze`: the table was created in this transaction, so its rows need no later vacuum. `like`: the table whose
+        columns these are, for a partition. Returns the rows written.
+        """
+        columns = list(rows.columns)
+        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE {})").format(
+            sql.Identifier(table),
+            sql.SQL(", ").join(map(sql.Identifier, columns)),
+            sql.SQL("true" if freeze else "false"),
+        )
+        sql_types = (
+            [] if isinstance(rows, EncodedRows) else self._types_for(connection, like or table, columns)
         )
         with connection.cursor() as cursor, cursor.copy(statement) as copy:
-            if all(map(binary_copy.is_encodable, sql_types)):
-                copy.write(binary_copy.encode(frame, sql_types))
+            if isinstance(rows, EncodedRows) or all(map(binary_copy.is_encodable, sql_types)):
+                blocks = rows.blocks if isinstance(rows, EncodedRows) else binary_copy.encode(rows, sql_types)
+                for block in blocks:
+                    copy.write(block)
             else:
                 copy.set_types([_psycopg_type(kind) for kind in sql_types])
-                for row in frame.iter_rows():
+                for row in rows.iter_rows():
                     copy.write_row([_to_sql(value, kind) for value, kind in zip(row, sql_types, strict=True)])
-        return frame.height
+        return rows.height
+
+    def _types_for(self, connection: Connection, table: str, columns: list[str]) -> list[str]:
+        """The columns' SQL types; raises ValueError naming those that the table does not have."""
+        types = self._column_types_of(connection, table)
+        unknown = [name for name in columns if name not in types]
+        if unknown:
+            raise ValueError(f"table {table} has no column {', '.join(unknown)}")
+        return [types[name] for name in columns]
 
     def _column_types_of(self, connection: Connection, table: str) -> dict[str, str]:
         """Column name -> SQL type, generated columns left out; temporary tables are seen by their connection."""

@@ -7,12 +7,13 @@ rows are good bars (kapman_metrics.bars).
 from __future__ import annotations
 
 import gzip
+import hashlib
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import polars as pl
@@ -22,6 +23,8 @@ from kapman_resources.market_data.protocol import (
     RAW_BAR_SCHEMA,
     BadCredentials,
     BarFile,
+    KnownFile,
+    MissingFile,
     NotEntitled,
     NotYetPublished,
     VendorAnswerError,
@@ -29,24 +32,32 @@ from kapman_resources.market_data.protocol import (
     VendorUnreachable,
 )
 
-DATA_SET = "us_stocks_sip/day_aggs_v1"
+STOCK_DAYS = "us_stocks_sip/day_aggs_v1"
+OPTION_DAYS = "us_options_opra/day_aggs_v1"
 LABEL_HEADER = "x-kapman-data-label"  # how the bundled simulator says that its data is not the vendor's
 COLUMNS = {
     "ticker": pl.String, "volume": pl.Float64, "open": pl.Float64, "close": pl.Float64, "high": pl.Float64,
     "low": pl.Float64, "window_start": pl.Int64,
 }  # fmt: skip
 _AHEAD = 3  # downloads in flight beside the parse: memory stays flat however long the range
+_READS = 3  # of a file whose connection breaks, or that is replaced while it is read
 
 
 @dataclass(frozen=True)
-class _Listed:
-    key: str
+class _Described:
+    """A file as the listing or HEAD describes it."""
+
     etag: str
     size: int
+    last_modified: datetime | None
 
 
-def key_of(session: date) -> str:
-    return f"{DATA_SET}/{session:%Y/%m/%Y-%m-%d}.csv.gz"
+class _BrokenOff(VendorAnswerError):
+    """The body ended early, or was replaced meanwhile: worth another read."""
+
+
+def key_of(data_set: str, session: date) -> str:
+    return f"{data_set}/{session:%Y/%m/%Y-%m-%d}.csv.gz"
 
 
 class FlatFiles:
@@ -57,31 +68,34 @@ class FlatFiles:
         self._keys = access_key, secret_key
         self._s3: Any = None
 
-    def files(self, sessions: Iterable[date], known_etags: Mapping[date, str]) -> Iterator[BarFile]:
+    def files(
+        self, data_set: str, sessions: Sequence[date], known: Mapping[date, KnownFile]
+    ) -> Iterator[BarFile | MissingFile]:
         """The sessions' files in order, downloads running a little ahead of the caller.
 
-        Raises NotYetPublished, NotEntitled, BadCredentials, VendorUnreachable or VendorAnswerError at the first
-        session that fails; what was yielded before stays good.
+        A file that is not there, not in the plan or not readable is yielded as MissingFile. Raises BadCredentials or
+        VendorUnreachable, which concern every file alike; what was yielded before stays good.
         """
-        listed: dict[str, _Listed] = {}
+        listed: dict[str, _Described] = {}
         months: set[str] = set()
 
-        def fetch(session: date) -> BarFile:
-            found = listed.get(key_of(session))
-            if found is not None and found.etag == known_etags.get(session):
-                return BarFile(session, "flatfile", found.etag, found.size, _no_rows(), unchanged=True)
-            return self._download(session, found)
+        def fetch(session: date) -> BarFile | MissingFile:
+            try:
+                key = key_of(data_set, session)
+                return self._fetch(key, session, listed.get(key), known.get(session))
+            except (NotYetPublished, NotEntitled, VendorAnswerError) as error:
+                return MissingFile(session, error)
 
         with ThreadPoolExecutor(_AHEAD, thread_name_prefix="flatfile") as pool:
-            waiting: deque[Future[BarFile]] = deque()
+            waiting: deque[Future[BarFile | MissingFile]] = deque()
             try:
                 for session in sessions:
-                    month = f"{DATA_SET}/{session:%Y/%m/}"
+                    month = f"{data_set}/{session:%Y/%m/}"
                     if month not in months:
                         months.add(month)
                         listed |= self._list(month)
                     waiting.append(pool.submit(fetch, session))
-                    if len(waiting) >= _AHEAD:
+                    if len(waiting) > _AHEAD:
                         yield waiting.popleft().result()
                 while waiting:
                     yield waiting.popleft().result()
@@ -92,7 +106,7 @@ class FlatFiles:
     def check(self) -> str:
         """'ok', or what is wrong with endpoint or credentials."""
         try:
-            self._list(f"{DATA_SET}/{calendar.FIRST_YEAR + 20}/01/")
+            self._list(f"{STOCK_DAYS}/{calendar.FIRST_YEAR + 20}/01/")
         except VendorError as error:
             return str(error)
         return "ok"
@@ -120,52 +134,98 @@ class FlatFiles:
             )
         return self._s3
 
-    def _list(self, prefix: str) -> dict[str, _Listed]:
+    def _list(self, prefix: str) -> dict[str, _Described]:
+        """The files below a prefix, by key."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        found: dict[str, _Listed] = {}
+        found: dict[str, _Described] = {}
         try:
             for page in (
                 self._client().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             ):
                 for item in page.get("Contents", []):
-                    found[item["Key"]] = _Listed(item["Key"], item["ETag"].strip('"'), item["Size"])
+                    found[item["Key"]] = _Described(
+                        item["ETag"].strip('"'), item["Size"], item.get("LastModified")
+                    )
         except ClientError as error:
             raise self._refusal(error, f"bucket {self._bucket}") or self._bad_keys(error) from error
         except BotoCoreError as error:
-            raise VendorUnreachable(
-                f"no answer from the flat files at {self._endpoint} ({type(error).__name__}): check the network and "
-                "POLYGON_S3_ENDPOINT, then run again"
-            ) from error
+            raise self._unreachable(error) from error
         return found
 
-    def _download(self, session: date, listed: _Listed | None) -> BarFile:
-        from botocore.exceptions import BotoCoreError, ClientError
-
+    def _fetch(self, key: str, session: date, listed: _Described | None, known: KnownFile | None) -> BarFile:
+        """The session's file, or the fact that it is the known one."""
         if listed is None:
             raise NotYetPublished(
-                f"the day file of session {session} is not published yet (expected by about 11:00 New York of the next "
-                "day): run the session again later"
+                f"{key} is not published yet (the vendor promises it for about 11:00 New York of the next day): "
+                "run the session again later"
             )
+        if known is not None and listed.etag == known.etag:
+            return _unchanged(session, listed, known.checksum)
+        for attempt in range(1, _READS + 1):
+            described = self._head(key)
+            try:
+                body, label = self._read(key, described)
+                break
+            except _BrokenOff:
+                if attempt == _READS:
+                    raise
+        text = decompress(body, key)
+        checksum = hashlib.sha256(text).hexdigest()
+        if known is not None and known.checksum == checksum:
+            return _unchanged(session, described, checksum)
+        rows = parse_day_file(text, key)
+        return BarFile(
+            session, "flatfile", described.etag, described.size, rows, label,
+            checksum=checksum, last_modified=described.last_modified,
+        )  # fmt: skip
+
+    def _head(self, key: str) -> _Described:
+        from botocore.exceptions import BotoCoreError, ClientError
+
         try:
-            answer = self._client().get_object(Bucket=self._bucket, Key=listed.key)
-            body = answer["Body"].read()
+            answer = self._client().head_object(Bucket=self._bucket, Key=key)
         except ClientError as error:
-            raise self._refusal(error, listed.key) or NotEntitled(
-                f"{listed.key} is listed but may not be read ({_code(error)}): the plan does not include this "
-                "data set or reach back this far"
-            ) from error
+            raise self._refusal(error, key) or self._not_entitled(error, key) from error
         except BotoCoreError as error:
-            raise VendorUnreachable(
-                f"{listed.key} broke off while reading ({type(error).__name__}): run the session again"
+            raise self._unreachable(error) from error
+        return _Described(answer["ETag"].strip('"'), answer["ContentLength"], answer.get("LastModified"))
+
+    def _read(self, key: str, described: _Described) -> tuple[bytes, str | None]:
+        """The whole body and the data label; raises _BrokenOff unless it is the file that was described."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            answer = self._client().get_object(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            raise self._refusal(error, key) or self._not_entitled(error, key) from error
+        except BotoCoreError as error:
+            raise self._unreachable(error) from error
+        try:
+            body = answer["Body"].read()
+        except (BotoCoreError, OSError) as error:
+            raise _BrokenOff(
+                f"{key} broke off while reading, {_READS} times ({type(error).__name__}): run the session again"
             ) from error
-        if len(body) != answer["ContentLength"]:
-            raise VendorAnswerError(
-                f"{listed.key}: {len(body)} of {answer['ContentLength']} bytes arrived: run again"
+        if answer["ETag"].strip('"') != described.etag:
+            raise _BrokenOff(f"{key} was replaced while it was read, {_READS} times: run the session again")
+        if len(body) != described.size:
+            raise _BrokenOff(
+                f"{key}: {len(body)} of {described.size} bytes arrived, {_READS} times: run the session again"
             )
-        label = answer["ResponseMetadata"]["HTTPHeaders"].get(LABEL_HEADER)
-        etag = answer["ETag"].strip('"')
-        return BarFile(session, "flatfile", etag, len(body), parse_day_file(body, listed.key), label)
+        return body, answer["ResponseMetadata"]["HTTPHeaders"].get(LABEL_HEADER)
+
+    def _unreachable(self, error: Exception) -> VendorUnreachable:
+        return VendorUnreachable(
+            f"no answer from the flat files at {self._endpoint} ({type(error).__name__}): check the network and "
+            "POLYGON_S3_ENDPOINT, then run again"
+        )
+
+    def _not_entitled(self, error: Any, key: str) -> NotEntitled:
+        return NotEntitled(
+            f"{key} is listed but may not be read ({_code(error)}): the plan does not include this "
+            "data set or does not reach back this far"
+        )
 
     def _refusal(self, error: Any, asked: str) -> VendorError | None:
         """What an S3 error means whatever was asked; None when the answer depends on that."""
@@ -189,51 +249,84 @@ class FlatFiles:
         )
 
 
-def parse_day_file(body: bytes, name: str) -> pl.DataFrame:
-    """RAW_BAR_SCHEMA rows of one gzip day file; columns are found by name, symbols are never read as null or boolean.
-
-    Raises VendorAnswerError for a truncated or damaged file and for a missing column.
-    """
+def decompress(body: bytes, name: str) -> bytes:
+    """The file's text; raises VendorAnswerError for a truncated or damaged gzip file."""
     try:
-        text = gzip.decompress(body)
+        return gzip.decompress(body)
     except (OSError, EOFError, zlib.error) as error:
-        raise VendorAnswerError(f"{name} is not a whole gzip file ({error}): run again") from error
+        raise VendorAnswerError(f"{name} is not a whole gzip file ({error}): run again later") from error
+
+
+def parse_day_file(text: bytes, name: str) -> pl.DataFrame:
+    """RAW_BAR_SCHEMA rows of one day file, one for each of its lines; vwap is null.
+
+    Columns are found by name; symbols are never read as null, boolean or quoted. A cell that is no number becomes null,
+    so that its row is rejected by name later; a line with too many or too few fields becomes its own `symbol`, which is
+    no ticker. Raises VendorAnswerError for a missing column.
+    """
     header = text[: text.find(b"\n")].decode(errors="replace").strip().split(",")
     missing = [column for column in COLUMNS if column not in header]
     if missing:
         raise VendorAnswerError(
-            f"{name}: column {', '.join(missing)} is missing in header {','.join(header)}"
+            f"{name}: column {', '.join(missing)} is missing in header {','.join(header)[:200]}"
         )
     try:
         raw = pl.read_csv(
             text,
             schema={column: COLUMNS.get(column, pl.String) for column in header},
             columns=list(COLUMNS),
-            ignore_errors=True,  # a cell that is no number becomes null, and its row is rejected by name later
+            quote_char=None,  # a lone quote would swallow the lines after it
+            truncate_ragged_lines=True,
+            ignore_errors=True,
+            encoding="utf8-lossy",
         )
     except pl.exceptions.PolarsError as error:
         raise VendorAnswerError(f"{name} cannot be read as CSV ({error})") from error
-    session = (
+    if text.count(b",") != (len(header) - 1) * (raw.height + 1):
+        raw = _mark_ragged(raw, text, len(header) - 1)
+    symbol = pl.col("ticker").alias("symbol")
+    if b"\0" in text:  # it cannot be stored, not even among the rejected rows
+        symbol = symbol.str.replace_all("\0", "\ufffd", literal=True)
+    return _with_sessions(raw).select(
+        symbol, "open", "high", "low", "close", "volume", pl.lit(None, pl.Float64).alias("vwap"), "session"
+    )
+
+
+def _with_sessions(raw: pl.DataFrame) -> pl.DataFrame:
+    """The rows with the `session` of their window_start: each distinct stamp is converted once, a whole file has one.
+
+    A stamp that is not exactly midnight of a New York day belongs to no session.
+    """
+    local = (
         pl.from_epoch("window_start", "ns")
         .dt.replace_time_zone("UTC")
         .dt.convert_time_zone("America/New_York")
     )
-    return raw.select(
-        # NUL cannot be stored, not even among the rejected rows
-        pl.col("ticker").str.replace_all("\0", "\ufffd", literal=True).alias("symbol"),
-        "open",
-        "high",
-        "low",
-        "close",
-        "volume",
-        pl.lit(None, pl.Float64).alias("vwap"),
-        # a stamp that is not exactly midnight of a New York day belongs to no session
-        pl.when(session.dt.time() == pl.time(0)).then(session.dt.date()).alias("session"),
+    sessions = pl.DataFrame({"window_start": raw["window_start"].unique()}).with_columns(
+        session=pl.when(local.dt.time() == pl.time(0)).then(local.dt.date())
+    )
+    if sessions.height == 1:
+        return raw.with_columns(session=pl.lit(sessions["session"].item(), pl.Date))
+    return raw.join(sessions, on="window_start", how="left", maintain_order="left")
+
+
+def _mark_ragged(raw: pl.DataFrame, text: bytes, commas: int) -> pl.DataFrame:
+    """The rows with those of another number of fields made unmistakable: their values belong to no column."""
+    lines = pl.Series(
+        "line", [line.decode(errors="replace") for line in text.split(b"\n")[1 : raw.height + 1]]
+    )
+    ragged = lines.str.count_matches(",", literal=True) != commas
+    return raw.with_columns(
+        pl.when(ragged).then(lines.str.slice(0, 200)).otherwise(pl.col("ticker")).alias("ticker"),
+        *(pl.when(~ragged).then(pl.col(name)).alias(name) for name in COLUMNS if name != "ticker"),
     )
 
 
-def _no_rows() -> pl.DataFrame:
-    return pl.DataFrame(schema=RAW_BAR_SCHEMA)
+def _unchanged(session: date, described: _Described, checksum: str | None) -> BarFile:
+    return BarFile(
+        session, "flatfile", described.etag, described.size, pl.DataFrame(schema=RAW_BAR_SCHEMA),
+        unchanged=True, checksum=checksum, last_modified=described.last_modified,
+    )  # fmt: skip
 
 
 def _status(error: Any) -> int:

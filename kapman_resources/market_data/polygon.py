@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 import polars as pl
 
-from kapman_resources.market_data.flat_files import FlatFiles
-from kapman_resources.market_data.protocol import BarFile, ChainCapture
+from kapman_resources.market_data.flat_files import OPTION_DAYS, STOCK_DAYS, FlatFiles
+from kapman_resources.market_data.protocol import BarFile, ChainCapture, KnownFile, MissingFile
 from kapman_resources.market_data.rest import RestClient
 from kapman_resources.settings import Settings
 
@@ -32,15 +32,28 @@ class Polygon:
                 secret_key=settings.aws_secret_access_key.get_secret_value(),
             ),
             RestClient(
-                base_url=settings.polygon_base_url, api_key=settings.polygon_api_key.get_secret_value()
+                base_url=settings.polygon_base_url,
+                api_key=settings.polygon_api_key.get_secret_value(),
+                requests_per_second=settings.requests_per_second,
+                option_history=settings.polygon_option_history == "on",
             ),
         )
 
-    def bars(self, sessions: Iterable[date], known_etags: Mapping[date, str]) -> Iterator[BarFile]:
-        return self._flat_files.files(sessions, known_etags)
+    def bars(
+        self, sessions: Sequence[date], known: Mapping[date, KnownFile]
+    ) -> Iterator[BarFile | MissingFile]:
+        return self._flat_files.files(STOCK_DAYS, sessions, known)
 
-    def vwap(self, sessions: Sequence[date]) -> pl.DataFrame:
-        return self._rest.grouped_vwap(sessions)
+    def grouped(self, sessions: Sequence[date]) -> Iterator[BarFile | MissingFile]:
+        return self._rest.grouped(sessions)
+
+    def option_bars(
+        self, sessions: Sequence[date], known: Mapping[date, KnownFile]
+    ) -> Iterator[BarFile | MissingFile]:
+        return self._flat_files.files(OPTION_DAYS, sessions, known)
+
+    def option_history(self, session: date, symbols: Sequence[str]) -> pl.DataFrame:
+        return self._rest.option_history(session, symbols)
 
     def chains(self, symbols: Sequence[str]) -> ChainCapture:
         return self._rest.chains(symbols)
@@ -55,4 +68,4 @@ class Polygon:
         return {"REST key": self._rest.check(), "flat-file keys": self._flat_files.check()}
 
     def close(self) -> None:
-        """Both clients close their connections themselves."""
+        self._rest.close()

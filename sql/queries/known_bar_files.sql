@@ -1,2 +1,2 @@
-SELECT session_date, etag FROM load_manifest
+SELECT session_date, source, etag, checksum FROM load_manifest
 WHERE dataset = 'ohlcv_daily' AND session_date BETWEEN %(first)s AND %(last)s

@@ -1,5 +1,6 @@
-"""Fixtures of the room: one small installation per module."""
+"""Fixtures of the room: one small installation per module, and chains on a database of each test's own."""
 
 from assets_world import shared_world, world
+from chains_world import chains
 
-__all__ = ["shared_world", "world"]
+__all__ = ["chains", "shared_world", "world"]

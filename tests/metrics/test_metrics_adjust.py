@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from metrics_builders import bars, random_bars, shared_data
 
-from kapman_metrics.adjust import adjust_for_splits, unexplained_jumps
+from kapman_metrics.adjust import adjust_for_splits, overnight_moves, split_nights, unexplained_jumps
 
 SPLIT_SCHEMA = {
     "symbol": pl.String,
@@ -132,3 +132,76 @@ def test_recorded_splits_of_large_names_are_explained_and_their_absence_is_found
     assert ("AAPL", date(2020, 8, 31)) in missing.select("symbol", "date").rows()
     adjusted = adjust_for_splits(recorded, record, date(2021, 4, 21))
     assert unexplained_jumps(adjusted, record.clear()).height == 0
+
+
+def test_a_night_is_judged_between_two_bars_only():
+    moves = overnight_moves(FRAME)
+    assert moves.select("date", "previous_date").rows() == list(zip(DAY[1:4], DAY[:3], strict=True))
+    assert moves["move"].to_list() == [404 / 400, 101 / 404, 102 / 101]
+    outside = splits(("X", DAY[0], 1, 2), ("X", DAY[3] + timedelta(days=1), 1, 2), ("Y", DAY[2], 1, 2))
+    assert split_nights(outside, moves).height == 0
+    assert split_nights(FOUR_FOR_ONE, moves).select("date", "move").rows() == [(DAY[2], 0.25)]
+
+
+KNOWN_SPLITS = splits(
+    ("AAPL", date(2014, 6, 9), 1, 7),
+    ("AAPL", date(2020, 8, 31), 1, 4),
+    ("TSLA", date(2020, 8, 31), 1, 5),
+    ("NFLX", date(2015, 7, 15), 1, 7),
+)
+
+
+def around(frame: pl.DataFrame, symbol: str, day: date, days: int) -> pl.DataFrame:
+    near = (pl.col("date") - day).dt.total_days().is_between(-days, days)
+    return frame.filter((pl.col("symbol") == symbol) & near)
+
+
+@pytest.mark.parametrize(
+    ("file", "symbol", "executed", "ratio"),
+    [
+        ("sp500_raw_unadjusted_2014-01_2021-04.parquet", "AAPL", date(2020, 8, 31), 4),
+        ("sp500_raw_unadjusted_2014-01_2021-04.parquet", "TSLA", date(2020, 8, 31), 5),
+        ("sp500_raw_unadjusted_2014-01_2021-04.parquet", "NFLX", date(2015, 7, 15), 7),
+        ("us_universe_raw_2015-03_2017-03.parquet", "NFLX", date(2015, 7, 15), 7),
+    ],
+)
+def test_a_recorded_split_leaves_a_continuous_price_and_a_rescaled_volume(file, symbol, executed, ratio):
+    raw = around(pl.read_parquet(shared_data("ohlcv", file)), symbol, executed, 60)
+    adjusted = adjust_for_splits(raw, KNOWN_SPLITS, raw["date"].max())
+    night = around(adjusted, symbol, executed, 4)
+    close = night.filter(pl.col("date") < executed)["close"][-1]
+    assert 0.97 < night.filter(pl.col("date") == executed)["open"][0] / close < 1.03
+    daily = (adjusted["close"].pct_change().abs()).drop_nulls()
+    assert daily.max() < 0.22  # TSLA fell 21 % on 2020-09-08, NFLX rose 18 % on 2015-07-16
+    before = adjusted["date"] < executed
+    assert adjusted.filter(before)["volume"].to_list() == (raw.filter(before)["volume"] * ratio).to_list()
+    median = [adjusted.filter(part)["volume"].median() for part in (before, ~before)]
+    assert 0.5 < median[0] / median[1] < 2.0  # as traded the two differ by the ratio
+    assert adjusted.filter(~before)["close"].to_list() == raw.filter(~before)["close"].to_list()
+
+
+def test_the_bar_before_a_recorded_split_equals_what_the_vendor_restated_a_day_later():
+    path = shared_data("ohlcv", "us_universe_raw_2015-03_2017-03.parquet")
+    raw = around(pl.read_parquet(path), "NFLX", date(2015, 7, 14), 0)
+    adjusted = adjust_for_splits(raw, KNOWN_SPLITS, date(2015, 7, 15))
+    assert adjusted["close"][0] == pytest.approx(raw["adj_close"][0], rel=1e-7)
+    assert adjust_for_splits(raw, KNOWN_SPLITS, date(2015, 7, 14))["close"][0] == raw["close"][0]
+
+
+def test_names_without_dividends_equal_the_vendors_own_adjusted_close():
+    path = shared_data("ohlcv", "sp500_raw_unadjusted_2014-01_2021-04.parquet")
+    recorded = pl.read_parquet(path)
+    splits_only = (
+        recorded.group_by("symbol")
+        .agg(pl.col("dividend").sum(), split_count=(pl.col("split_coefficient") != 1).sum())
+        .filter((pl.col("dividend") == 0) & (pl.col("split_count") > 0) & (pl.col("symbol") != "HSIC"))[
+            "symbol"
+        ]
+    )  # HSIC has a spin-off among its coefficients
+    assert sorted(splits_only) == ["CNC", "CPRT", "EW", "FISV", "IDXX", "ISRG", "NFLX", "TSLA", "UAA"]
+    held = recorded.filter(pl.col("symbol").is_in(splits_only.to_list()))
+    record = held.filter(pl.col("split_coefficient") != 1).select(
+        "symbol", execution_date="date", split_from=pl.lit(1.0), split_to="split_coefficient"
+    )
+    adjusted = adjust_for_splits(held, record, date(2021, 4, 21))
+    assert (adjusted["close"] / adjusted["adj_close"] - 1).abs().max() < 1e-11

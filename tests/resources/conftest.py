@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -9,10 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import stamina
 
+from kapman_resources.market_data.rest import RestClient
 from kapman_resources.settings import Settings
 
 _CONFIGURATION = (
@@ -94,8 +97,13 @@ def _listening() -> Iterator[Loopback]:
         def log_message(self, format: str, *args: object) -> None:
             """Silent."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Silent: a client that has what it needs may hang up."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     loopback = Loopback(f"http://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -122,3 +130,45 @@ def other_host() -> Iterator[Loopback]:
 @pytest.fixture
 def reply() -> type[Reply]:
     return Reply
+
+
+class RestWire:
+    """Bodies of the vendor's REST interface, and the key that no answer may ever show."""
+
+    KEY = "secret-key-of-the-test"
+    CHAIN = "/v3/snapshot/options/"
+    ERROR_401 = b'{"status":"ERROR","request_id":"r","error":"Unknown API Key"}'
+    ERROR_403 = b'{"status":"NOT_AUTHORIZED","message":"You are not entitled to this data."}'
+    ERROR_429 = b'{"status":"ERROR","error":"You\'ve exceeded the maximum requests per minute"}'
+
+    @staticmethod
+    def contract(strike: float = 200, expires: str = "2026-06-19", **fields: Any) -> dict[str, Any]:
+        details = {
+            "ticker": f"O:AAPL{expires[2:].replace('-', '')}C{int(strike * 1000):08}", "contract_type": "call",
+            "exercise_style": "american", "expiration_date": expires, "strike_price": strike,
+            "shares_per_contract": 100,
+        }  # fmt: skip
+        return {"details": details} | fields
+
+    @staticmethod
+    def page(*results: Any, status: str = "OK", **more: Any) -> bytes:
+        return json.dumps({"status": status, "request_id": "r", "results": list(results)} | more).encode()
+
+
+@pytest.fixture
+def wire() -> type[RestWire]:
+    return RestWire
+
+
+@pytest.fixture
+def rest_client() -> Iterator[Callable[..., RestClient]]:
+    """Makes clients of an address that hardly wait for their turn, and closes them."""
+    made: list[RestClient] = []
+
+    def make(url: str, key: str = RestWire.KEY, **options: Any) -> RestClient:
+        made.append(RestClient(url, key, **({"requests_per_second": 10_000} | options)))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()

@@ -68,7 +68,8 @@ def through_postgres(connection: psycopg.Connection[Any], frame: pl.DataFrame) -
         connection.cursor() as cursor,
         cursor.copy(f"COPY through ({names}) FROM STDIN (FORMAT binary)") as copy,
     ):
-        copy.write(binary_copy.encode(frame, [COLUMNS[name][0] for name in frame.columns]))
+        for block in binary_copy.encode(frame, [COLUMNS[name][0] for name in frame.columns]):
+            copy.write(block)
     return connection.execute(f"SELECT {names} FROM through ORDER BY place").fetchall()
 
 

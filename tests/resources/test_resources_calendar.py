@@ -125,6 +125,62 @@ def test_a_capture_outside_trading_shows_the_last_completed_session(instant: dat
     assert calendar.capture_session(instant) == session
 
 
+@pytest.mark.parametrize(
+    ("instant", "shown", "held"),
+    [
+        # (captured, session of the day bars, session of the open interest)
+        (datetime(2026, 5, 5, 16, 20, tzinfo=EDT), date(2026, 5, 5), date(2026, 5, 4)),
+        (datetime(2026, 5, 6, 4, 0, tzinfo=EDT), date(2026, 5, 5), date(2026, 5, 4)),
+        (datetime(2026, 5, 6, 6, 14, 59, tzinfo=EDT), date(2026, 5, 5), date(2026, 5, 4)),
+        (datetime(2026, 5, 6, 7, 15, tzinfo=EDT), date(2026, 5, 5), date(2026, 5, 5)),
+        (datetime(2026, 5, 6, 9, 29, tzinfo=EDT), date(2026, 5, 5), date(2026, 5, 5)),
+        (datetime(2026, 5, 9, 4, 0, tzinfo=EDT), date(2026, 5, 8), date(2026, 5, 7)),  # Saturday
+        (datetime(2026, 5, 10, 6, 45, tzinfo=EDT), date(2026, 5, 8), date(2026, 5, 7)),  # no report on a Sunday
+        (datetime(2026, 5, 11, 4, 0, tzinfo=EDT), date(2026, 5, 8), date(2026, 5, 7)),
+        (datetime(2026, 5, 11, 8, 0, tzinfo=EDT), date(2026, 5, 8), date(2026, 5, 8)),
+        (datetime(2025, 12, 25, 8, 0, tzinfo=EST), date(2025, 12, 24), date(2025, 12, 23)),  # holiday
+        (datetime(2025, 12, 26, 8, 0, tzinfo=EST), date(2025, 12, 24), date(2025, 12, 24)),
+        (datetime(2026, 3, 9, 11, 14, tzinfo=UTC), date(2026, 3, 6), None),  # 07:14 EDT, the clocks just changed
+        (datetime(2026, 3, 9, 11, 15, tzinfo=UTC), date(2026, 3, 6), date(2026, 3, 6)),
+    ],
+)  # fmt: skip
+def test_open_interest_is_one_session_older_than_the_bars_until_it_is_reported_in_the_morning(
+    instant: datetime, shown: date, held: date | None
+) -> None:
+    assert calendar.capture_session(instant) == shown
+    if held is None:
+        with pytest.raises(ValueError, match="flaps"):
+            calendar.oi_session(instant)
+    else:
+        assert calendar.oi_session(instant) == held
+
+
+@pytest.mark.parametrize("clock_time", [(6, 15), (6, 33), (7, 14)])
+def test_the_morning_change_of_open_interest_is_refused_on_session_days_only(
+    clock_time: tuple[int, int],
+) -> None:
+    with pytest.raises(ValueError, match=r"2026-05-06 0.*capture before 06:15 or after 07:15"):
+        calendar.oi_session(datetime(2026, 5, 6, *clock_time, tzinfo=EDT))
+    saturday = datetime(2026, 5, 9, *clock_time, tzinfo=EDT)
+    assert calendar.oi_session(saturday) == date(2026, 5, 7)
+
+
+def test_an_instant_of_capture_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        calendar.oi_session(datetime(2026, 5, 5, 20))
+
+
+@given(
+    st.datetimes(datetime(2015, 1, 1), datetime(2030, 1, 1), timezones=st.just(NEW_YORK)),
+)
+def test_open_interest_is_never_newer_than_the_session_shown_and_at_most_one_older(instant: datetime) -> None:
+    try:
+        held, shown = calendar.oi_session(instant), calendar.capture_session(instant)
+    except ValueError:
+        return
+    assert calendar.session_offset(shown, -1) <= held <= shown
+
+
 @given(
     st.sampled_from(calendar.sessions_between(date(2010, 1, 1), date(2025, 12, 31))), st.integers(-1500, 1500)
 )

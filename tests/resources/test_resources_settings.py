@@ -200,3 +200,30 @@ def test_an_address_that_is_no_postgresql_is_refused(
     monkeypatch.setenv("DATABASE_URL", url)
     with pytest.raises(SettingsError, match=sentence):
         kapman_url(load_settings())
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("95/second", 95.0), ("5/minute", 5 / 60), ("0.5/second", None), ("12.5 / minute", 12.5 / 60)],
+)
+def test_a_rate_is_a_number_a_second_or_a_minute(
+    monkeypatch: pytest.MonkeyPatch, text: str, rate: float | None
+) -> None:
+    monkeypatch.setenv("POLYGON_RATE_LIMIT", text)
+    if rate is None:
+        with pytest.raises(SettingsError, match=r"POLYGON_RATE_LIMIT='0\.5/second' is not a rate such as"):
+            load_settings()
+    else:
+        assert load_settings().requests_per_second == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("BAR_FILE_DEADLINE", "noon"), ("POLYGON_OPTION_HISTORY", "yes"), ("POLYGON_RATE_LIMIT", "fast")],
+)
+def test_a_value_that_cannot_be_read_is_named_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"{name}='{value}'"):
+        load_settings()

@@ -4,37 +4,16 @@ from __future__ import annotations
 
 import gzip
 import time
-from collections.abc import Iterator
 from datetime import date
 
-import httpx
+import httpx2 as httpx
 import pytest
+from simulator_wire import plan
 
-from kapman_simulator.flatfiles import day_key
-from kapman_simulator.server import Serving
+from kapman_simulator.day_files import day_key
 
 CHAIN = "/v3/snapshot/options/AAPL"
 FILE = "/flatfiles/" + day_key(date(2026, 6, 12))
-
-
-@pytest.fixture(autouse=True)
-def healed(vendor: Serving) -> Iterator[None]:
-    yield
-    vendor.simulation.faults.set(b"{}")
-
-
-@pytest.fixture
-def signed(vendor: Serving) -> Iterator[httpx.Client]:
-    """A client that shows both credentials; the simulator looks at the access key id only."""
-    signature = (
-        f"AWS4-HMAC-SHA256 Credential={vendor.s3_key_id}/20260613/us-east-1/s3/aws4_request, Signature=00"
-    )
-    with httpx.Client(base_url=vendor.url, headers={"Authorization": signature}, trust_env=False) as opened:
-        yield opened
-
-
-def plan(client: httpx.Client, **faults: object) -> None:
-    client.post("/simulator/faults", json=faults).raise_for_status()
 
 
 def test_without_a_plan_nothing_is_wrong(client: httpx.Client) -> None:

@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from kapman_resources.calendar import NEW_YORK, session_offset, sessions_between
-from kapman_simulator.flatfiles import HEADER, day_file, day_key
+from kapman_simulator.day_files import HEADER, day_file, day_key
 from kapman_simulator.server import Serving
 from kapman_simulator.source import GeneratedSource
 

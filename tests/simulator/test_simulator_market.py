@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kapman_resources.calendar import is_early_close, session_offset, session_on_or_before, sessions_between
 from kapman_simulator.campaigns import knots_of
 from kapman_simulator.market import EPOCH, FRACTIONAL_SINCE, SPLIT_SCHEMA, Market, generate
-from kapman_simulator.universe import ETFS, WATCHLIST, members
+from kapman_simulator.universe import ETFS, REUSED, WATCHLIST, figi, members
 
 SPECIAL = {*WATCHLIST, *ETFS}
 
@@ -186,7 +186,7 @@ def test_a_split_moves_price_and_shares_but_not_the_holder_s_wealth(market: Mark
 
 def test_symbols_are_listed_and_delisted_within_the_window(market: Market) -> None:
     span = market.bars.group_by("symbol").agg(first=pl.col("date").min(), last=pl.col("date").max())
-    table = market.tickers.join(span, on="symbol")
+    table = market.tickers.filter(pl.col("symbol") != REUSED).join(span, on="symbol")
     newcomers = table.filter(pl.col("list_date").is_not_null())
     gone = table.filter(~pl.col("active"))
     assert newcomers.height >= 3 and (newcomers["first"] >= newcomers["list_date"]).all()
@@ -213,6 +213,40 @@ def test_invented_tickers_have_a_form_that_real_stocks_do_not_have() -> None:
     invented = [member.symbol for member in members(1, 400) if member.symbol not in fixed]
     assert len(invented) > 350
     assert all(len(symbol) == 5 and symbol.isupper() and symbol[-1] not in "XWURQ" for symbol in invented)
+
+
+def test_a_delisted_company_s_ticker_goes_to_another_one_months_later(market: Market) -> None:
+    before, after = market.tickers.filter(pl.col("symbol") == REUSED).sort("list_date").to_dicts()
+    assert (before["active"], after["active"]) == (False, True)
+    assert before["name"] != after["name"] and before["composite_figi"] != after["composite_figi"]
+    bars = market.history_of(REUSED).with_columns(gap=pl.col("date").diff().dt.total_days())
+    hole = bars["gap"].arg_max()
+    assert 90 < bars["gap"].max() < 400 and bars["gap"].fill_null(0).sort()[-2] < 10
+    assert bars["date"][hole - 1] < before["delisted"] and bars["date"][hole] == after["list_date"]
+    assert bars["close"][hole] > 2 * bars["close"][hole - 1]
+    assert market.splits.filter(pl.col("symbol") == REUSED).is_empty()
+
+
+def test_the_reused_ticker_displaces_nobody_and_changes_no_other_symbol() -> None:
+    cast = members(7, 60)
+    others = [member for member in cast if member.symbol != REUSED]
+    assert len(cast) == 62 and len(others) == 60
+    # as generated before the re-used ticker was added
+    market = generate(7, date(2026, 6, 12), symbols=60)
+    bars = market.bars.filter(pl.col("symbol") != REUSED)
+    assert bars.height == 48187
+    spy = bars.filter(pl.col("symbol") == "SPY")["close"]
+    assert (spy[0], spy[400], spy[-1]) == (388.29, 576.65, 740.58)
+    assert {m.symbol for m in others if m.symbol not in SPECIAL} >= {"NA", "TRUE", "BACpL", "BACPL"}
+
+
+def test_identifiers_have_the_form_and_check_digit_of_the_standard(market: Market) -> None:
+    assert figi("BBG000B9XRY") == "BBG000B9XRY4"
+    known = market.tickers["composite_figi"].drop_nulls()
+    assert known.n_unique() == known.len() > 0.8 * market.tickers.height
+    assert known.str.contains(r"^BBG0[0-9B-DF-HJ-NP-TV-Z]{7}\d$").all()
+    assert all(figi(value[:11]) == value for value in known)
+    assert market.tickers["composite_figi"].null_count() >= 5
 
 
 # --- campaigns --------------------------------------------------------------------------------------------

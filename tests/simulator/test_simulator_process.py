@@ -11,7 +11,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-import httpx
+import httpx2 as httpx
 import pytest
 
 from kapman_simulator.__main__ import main

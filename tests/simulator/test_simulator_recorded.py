@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 
-import httpx
+import httpx2 as httpx
 import polars as pl
 import pytest
 
 from kapman_resources.calendar import NEW_YORK
+from kapman_simulator.data_sets import OPTIONS
 from kapman_simulator.recorded import Recording, load_recording, session_of_capture
 from kapman_simulator.server import Serving, serving
 
@@ -119,6 +122,30 @@ def test_bars_without_chains_end_at_their_own_last_session(tmp_path: Path) -> No
     assert recording.splits.height == 0
 
 
+def test_a_folder_may_bring_its_own_list_of_tickers(tmp_path: Path) -> None:
+    days = [date(2025, 11, 26), date(2025, 11, 28)]
+    pl.concat([bars("NA", days), bars("OTHER", days)]).write_csv(tmp_path / "bars.csv")
+    (tmp_path / "tickers.csv").write_text(
+        "symbol,name,active,list_date,delisted,composite_figi\n"
+        "NA,Old Company,false,,2024-02-01,BBG000B9XRY4\nNA,New Company,true,2025-01-02,,\n"
+        "GONE,Never dated,false,,,\n"
+    )
+    with serving(load_recording(tmp_path)) as vendor:
+        headers = {"Authorization": f"Bearer {vendor.api_key}"}
+        with httpx.Client(base_url=vendor.url, headers=headers, trust_env=False) as client:
+            active, gone = (
+                client.get("/v3/reference/tickers", params={"active": flag}).json()["results"]
+                for flag in ("true", "false")
+            )
+            bare = client.get("/v3/reference/tickers/OTHER").json()["results"]
+    assert [(row["ticker"], row.get("name")) for row in active] == [("NA", "New Company"), ("OTHER", None)]
+    assert {row["name"]: row.get("composite_figi") for row in gone} == {
+        "Old Company": "BBG000B9XRY4", "Never dated": None,
+    }  # fmt: skip
+    assert gone[1]["delisted_utc"] == "2024-02-01T00:00:00Z" and "delisted_utc" not in gone[0]
+    assert bare["ticker_root"] == "OTHER" and "market_cap" not in bare
+
+
 def test_folders_that_cannot_be_served_say_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no folder"):
         load_recording(tmp_path / "absent")
@@ -179,6 +206,44 @@ def test_every_recorded_contract_is_served_once_with_its_numbers(
             assert (row["day"]["last_updated"] == midnight) == today
             assert row["day"].get("volume", 0) == truth["volume"]
             assert row["day"]["close"] == truth["last_trade_price"]
+
+
+def test_the_recorded_option_file_holds_what_the_chains_say_traded_that_session(
+    recorded_vendor: Serving, shared_data: Path
+) -> None:
+    raw = pl.read_parquet(shared_data / "options" / "cboe_chains_2026.parquet").filter(
+        pl.col("underlying").is_in(list(COUNTS)), pl.col("snapshot_ts_utc").str.starts_with("2026-05-06"),
+        pl.col("last_trade_time").str.starts_with("2026-05-05"), pl.col("volume") > 0,
+        pl.col("last_trade_price") > 0,
+    )  # fmt: skip
+    headers = {"Authorization": f"AWS4-HMAC-SHA256 Credential={recorded_vendor.s3_key_id}/x"}
+    with httpx.Client(base_url=recorded_vendor.url, headers=headers, trust_env=False) as client:
+        head = client.head("/flatfiles/" + OPTIONS.key(RECORDED))
+        body = client.get("/flatfiles/" + OPTIONS.key(RECORDED)).raise_for_status().content
+        earlier = client.get("/flatfiles/" + OPTIONS.key(date(2026, 5, 4)))
+        listed = client.get("/flatfiles", params={"list-type": 2, "prefix": OPTIONS.prefix}).text
+    assert head.headers["etag"] == f'"{hashlib.md5(body).hexdigest()}"' and listed.count("<Key>") == 1
+    assert earlier.status_code == 404
+    table = pl.read_csv(gzip.decompress(body), schema_overrides={"volume": pl.Float64, "close": pl.Float64})
+    expected = raw.select(ticker="O:" + pl.col("option"), volume="volume", close="last_trade_price")
+    expected = expected.cast({"volume": pl.Float64}).unique("ticker").sort("ticker")
+    assert table.select("ticker", "volume", "close").equals(expected) and table.height > 5_000
+    assert table["transactions"].null_count() == table.height
+
+
+def test_recorded_chains_give_the_open_interest_of_the_session_before_and_their_own_analytics(
+    recorded_vendor: Serving, shared_data: Path
+) -> None:
+    headers = {"Authorization": f"Bearer {recorded_vendor.api_key}"}
+    with httpx.Client(base_url=recorded_vendor.url, headers=headers, trust_env=False) as client:
+        ask = {"underlying_ticker": "PLTR", "limit": 5000}
+        interest = client.get("/options/v1/open-interest", params=ask).json()["results"]
+        analytics = client.get("/options/v1/analytics", params=ask).json()["results"]
+    assert {row["date"] for row in interest} == {"2026-05-04"}
+    snapshot = {row["details"]["ticker"]: row["open_interest"] for row in fetch(recorded_vendor, "PLTR")}
+    assert {row["ticker"]: row["open_interest"] for row in interest} == snapshot
+    assert {row["date"] for row in analytics} == {"2026-05-05"} and len(analytics) == COUNTS["PLTR"]
+    assert any(row["rho"] for row in analytics) and analytics[0]["risk_free_rate"] is None
 
 
 def test_the_recorded_spot_is_the_after_hours_print_as_it_was_recorded(recorded_vendor: Serving) -> None:

@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
-import httpx
+import httpx2 as httpx
 import polars as pl
 import pytest
+from simulator_wire import clock_at, new_york, pages, results
 
-from kapman_resources.calendar import NEW_YORK
 from kapman_simulator.server import Serving
 
 CHAIN = "/v3/snapshot/options/NVDA"
 GROUPED = "/v2/aggs/grouped/locale/us/market/stocks/"
-
-
-def pages(client: httpx.Client, path: str, **params: object) -> Iterator[dict]:
-    """Every page of a listing, following next_url as the vendor wants it: path and query on the own base."""
-    body = client.get(path, params=params).raise_for_status().json()
-    yield body
-    while "next_url" in body:
-        address = httpx.URL(body["next_url"])
-        body = client.get(address.path, params=address.params).raise_for_status().json()
-        yield body
-
-
-def results(client: httpx.Client, path: str, **params: object) -> list[dict]:
-    return [row for body in pages(client, path, **params) for row in body.get("results", [])]
-
-
-@contextmanager
-def clock_at(client: httpx.Client, vendor: Serving, now: datetime) -> Iterator[dict]:
-    before = vendor.simulation.now
-    yield client.post("/simulator/clock", json={"now": now.isoformat()}).raise_for_status().json()
-    vendor.simulation.move_to(before)
-
-
-def new_york(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=NEW_YORK)
 
 
 # --- keys and errors --------------------------------------------------------------------------------------
@@ -199,58 +172,7 @@ def test_ticker_bars_start_at_midnight_and_can_be_paged(client: httpx.Client) ->
     assert nothing["resultsCount"] == 0 and "results" not in nothing
 
 
-# --- reference --------------------------------------------------------------------------------------------
-
-
-def test_both_splits_endpoints_tell_the_same_story(client: httpx.Client, vendor: Serving) -> None:
-    new = results(client, "/stocks/v1/splits", limit=3)
-    old = results(client, "/v3/reference/splits", limit=3)
-    assert len(new) == vendor.simulation.splits().height > 3
-    for a, b in zip(new, old, strict=True):
-        assert b == {k: a[k] for k in ("id", "ticker", "execution_date", "split_from", "split_to")}
-        assert a["adjustment_type"] == (
-            "forward_split" if a["split_to"] > a["split_from"] else "reverse_split"
-        )
-    dates = [row["execution_date"] for row in new]
-    assert dates == sorted(dates, reverse=True)
-    one = new[0]["ticker"]
-    chosen = results(client, "/stocks/v1/splits", ticker=one)
-    assert {row["ticker"] for row in chosen} == {one}
-    late = results(client, "/stocks/v1/splits", **{"execution_date.gte": "2025-06-01"})
-    assert late == [row for row in new if row["execution_date"] >= "2025-06-01"]
-
-
-def test_a_split_s_factor_is_the_product_of_all_later_ratios(client: httpx.Client) -> None:
-    rows = results(client, "/stocks/v1/splits", limit=100)
-    repeated = [row["ticker"] for row in rows]
-    symbol = max(set(repeated), key=repeated.count)
-    cumulative = 1.0
-    for row in [row for row in rows if row["ticker"] == symbol]:
-        cumulative *= row["split_from"] / row["split_to"]
-        assert row["historical_adjustment_factor"] == round(cumulative, 6)
-
-
-def test_tickers_are_paged_and_the_delisted_are_listed_apart(client: httpx.Client, vendor: Serving) -> None:
-    path = "/v3/reference/tickers"
-    active, gone = (results(client, path, limit=17, active=flag) for flag in ("true", "false"))
-    symbols = [row["ticker"] for row in active]
-    assert symbols == sorted(symbols) and {"NA", "TRUE", "BACpL", "BACPL", "SPY"} <= set(symbols)
-    assert len(active) + len(gone) == vendor.simulation.tickers().height
-    assert all(row["active"] and "delisted_utc" not in row for row in active)
-    assert all(not row["active"] and row["delisted_utc"] for row in gone)
-    kinds = results(client, path, type="ETF")
-    assert {"SPY", "SMH"} <= {row["ticker"] for row in kinds} and {row["type"] for row in kinds} == {"ETF"}
-
-
-def test_a_delisting_is_not_known_before_it_happens(client: httpx.Client, vendor: Serving) -> None:
-    symbol, day = vendor.simulation.tickers().filter(~pl.col("active")).select("symbol", "delisted").row(0)
-
-    def active() -> set[str]:
-        return {row["ticker"] for row in results(client, "/v3/reference/tickers", limit=1000)}
-
-    assert symbol not in active()
-    with clock_at(client, vendor, new_york(day.year, day.month, day.day, 4) - timedelta(days=1)):
-        assert symbol in active()
+# --- market status --------------------------------------------------------------------------------------------
 
 
 def test_market_status_follows_the_clock(client: httpx.Client, vendor: Serving) -> None:

@@ -199,14 +199,21 @@ _VALUES: dict[str, Any] = {
 }  # fmt: skip
 
 
+_STAGED = {
+    "upsert_tickers": ["stage_tickers"],
+    "date_tickers": ["stage_seen_symbols"],
+    "new_tickers": ["stage_seen_symbols"],
+}
+
+
 def test_every_named_query_fits_the_schema(database: Database) -> None:
     """With NULL for what is not named above: a writing one may miss a value, but must know its columns."""
     for path in sorted(QUERIES.glob("*.sql")):
         text = query(path.stem)
         values = {name: _VALUES.get(name) for name in re.findall(r"%\((\w+)\)s", text)}
         with database.transaction() as connection, connection.transaction(force_rollback=True):
-            if path.stem == "upsert_tickers":
-                connection.execute(query("stage_tickers"))
+            for staged in _STAGED.get(path.stem, ()):
+                connection.execute(query(staged))
             try:
                 connection.execute(text, values)
             except psycopg.errors.IntegrityError:

@@ -1,0 +1,1 @@
+SELECT dropped FROM apply_retention(%(today)s)

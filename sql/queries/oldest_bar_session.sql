@@ -1,0 +1,1 @@
+SELECT min(session_date) FROM load_manifest WHERE dataset = 'ohlcv_daily'

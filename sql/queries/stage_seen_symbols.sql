@@ -1,0 +1,1 @@
+CREATE TEMPORARY TABLE seen_symbols (symbol text, first_session date, last_session date) ON COMMIT DROP
