@@ -463,3 +463,59 @@ def test_two_loads_of_the_same_sessions_at_once_double_nothing(
         thread.join(60)
     assert not failures
     assert_all_stored(database, small_vendor, month)
+
+
+@pytest.mark.parametrize("code", ["InvalidAccessKeyId", "SignatureDoesNotMatch"])
+def test_a_key_that_is_refused_while_reading_is_no_lost_plan(
+    database: Database, vendor: Polygon, small_vendor: Serving, sessions: list[date], code: str
+) -> None:
+    fault(small_vendor, statuses=[{"prefix": "/flatfiles", "status": 403, "times": 99, "code": code}])
+    with pytest.raises(BadCredentials, match=code):
+        load(database, vendor, sessions)
+
+
+def test_sessions_older_than_the_plan_reaches_are_told_apart_from_missing_ones(
+    database: Database, vendor: Polygon, small_vendor: Serving, sessions: list[date]
+) -> None:
+    fault(small_vendor, history_from=str(sessions[2]))
+    done = load(database, vendor, sessions, overdue=True)
+    assert done.written == sessions[2:]
+    assert all(isinstance(error, NotEntitled) for error in done.missing.values()) and len(done.missing) == 2
+
+
+def test_a_symbol_twice_in_grouped_daily_gives_its_bar_one_vwap(
+    database: Database, vendor: Polygon, small_vendor: Serving, sessions: list[date]
+) -> None:
+    day = sessions[-1]
+    symbol = truth(small_vendor, day)["symbol"][0]
+    at = int(calendar.session_time(day).timestamp()) * 1000 + 16 * 3_600_000
+    again = {"T": symbol, "o": 1, "h": 2, "l": 1, "c": 2, "v": 5, "vw": 1.5, "t": at}
+    fault(small_vendor, grouped_rows={str(day): [again]})
+    load(database, vendor, [day])
+    now = stored(database, day)
+    assert now.height == truth(small_vendor, day).height
+    assert now.filter(pl.col("symbol") == symbol)["vwap"].item() == 1.5  # the last of the two
+
+
+def test_grouped_daily_standing_in_is_judged_like_a_file(
+    database: Database, vendor: Polygon, small_vendor: Serving, sessions: list[date]
+) -> None:
+    day = sessions[-1]
+    at = int(calendar.session_time(day).timestamp()) * 1000 + 16 * 3_600_000
+    good = {"o": 1, "h": 2, "l": 1, "c": 2, "v": 5, "t": at}
+    rows = [
+        {"T": "\x01\x02", **good},
+        {"T": "BELOW", **good, "h": 1.5},
+        {"T": "NEGAT", **good, "l": -1},
+        {"T": "WRONG", **good, "t": at - 86_400_000},
+        {"T": "NOPRC", "v": 5, "t": at},
+        {"T": "FINE", **good},
+    ]
+    fault(small_vendor, unpublished=[str(day)], grouped_rows={str(day): rows})
+    load(database, vendor, [day], overdue=True)
+    assert set(stored(database, day)["symbol"]) == {*truth(small_vendor, day)["symbol"], "FINE"}
+    refused = database.rows("SELECT reason FROM rejected_rows WHERE reason <> 'exchange test symbol'")
+    assert sorted(row["reason"] for row in refused) == [
+        "belongs to another session", "high is below open or close", "price is missing or not a number",
+        "price is not above zero", "symbol is not a ticker",
+    ]  # fmt: skip
