@@ -14,7 +14,7 @@ from kapman_assets import inputs
 from kapman_assets.bar_loading import BarLoad, load_bars
 from kapman_assets.checks import TableGuard, table_checks
 from kapman_assets.partitions import SINGLE_RUN, TRADING_SESSIONS, session_of_key
-from kapman_assets.stages import Stage, open_stage
+from kapman_assets.stages import Stage, in_short, open_stage
 from kapman_resources.calendar import session_offset, sessions_between
 from kapman_resources.clock import SessionClock
 from kapman_resources.database.core import Database
@@ -62,7 +62,7 @@ def ohlcv_daily(
             source="grouped daily" if load.stand_ins else "day file",
             unchanged_files=load.unchanged,
             replaced_sessions=_words(load) or "none",
-            notes="; ".join(_in_short(load.notes)) or "none",
+            notes=in_short(load.notes),
         )
 
 
@@ -97,12 +97,6 @@ def _words(load: BarLoad) -> str:
         + (f", largest {change.largest:.2%} ({change.symbol} {change.column})" if change.largest else "")
         for session, change in load.reloaded.items()
     )
-
-
-def _in_short(notes: list[str]) -> list[str]:
-    """The first notes, and how many more there are: a vendor outage repeats itself for every session of a range."""
-    shown = notes[:10]
-    return shown if len(notes) <= 10 else [*shown, f"and {len(notes) - 10} more"]
 
 
 def _schema() -> "pa.DataFrameSchema":

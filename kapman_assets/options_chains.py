@@ -16,7 +16,7 @@ from kapman_assets.chain_loading import RETENTION, ChainLoad, load_chains
 from kapman_assets.checks import TableGuard, table_checks
 from kapman_assets.ohlcv_daily import ohlcv_daily
 from kapman_assets.partitions import SAME_SESSION, SINGLE_RUN, TRADING_SESSIONS, session_of_key
-from kapman_assets.stages import Stage, open_stage
+from kapman_assets.stages import Stage, in_short, open_stage
 from kapman_metrics.frames import CHAIN_SCHEMA
 from kapman_resources.clock import SessionClock
 from kapman_resources.database.core import Database
@@ -65,7 +65,7 @@ def options_chains(
             unchanged_files=load.unchanged,
             sessions_without=_words({str(session): reason for session, reason in load.absent.items()}),
             older_than_retention=_too_old(load),
-            notes=_in_short(load.notes),
+            notes=in_short(load.notes, _SHOWN),
         )
 
 
@@ -74,12 +74,7 @@ def _span(stage: Stage) -> dict[str, date]:
 
 
 def _words(reasons: dict[str, str]) -> str:
-    return _in_short([f"{name}: {reason}" for name, reason in sorted(reasons.items())])
-
-
-def _in_short(lines: list[str]) -> str:
-    more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    return "; ".join([*lines[:_SHOWN], *more]) or "none"
+    return in_short([f"{name}: {reason}" for name, reason in sorted(reasons.items())], _SHOWN)
 
 
 def _too_old(load: ChainLoad) -> str:
@@ -149,7 +144,7 @@ def options_chains_cover_the_sessions(
     without = [str(session) for session in expected]
     return dg.AssetCheckResult(
         passed=not without, severity=dg.AssetCheckSeverity.WARN,
-        metadata={"sessions": len(without), "without_chains": _in_short(without)},
+        metadata={"sessions": len(without), "without_chains": in_short(without)},
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -79,6 +79,12 @@ def _audited(context: dg.AssetExecutionContext, database: Database, sessions: li
         except (VendorError, MixedDataError) as error:
             # one clear line; the client has retried what a retry can cure
             raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+def in_short(lines: Sequence[str], shown: int = 10) -> str:
+    """The first lines, and how many more there are: an outage repeats itself for every session of a range."""
+    more = [f"and {len(lines) - shown} more"] if len(lines) > shown else []
+    return "; ".join([*lines[:shown], *more]) or "none"
 
 
 def data_label(database: Database) -> str | None:

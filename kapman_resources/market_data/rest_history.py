@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from kapman_metrics.option_history import roots_of
 from kapman_resources.market_data.protocol import (
     OPTION_HISTORY_SCHEMA,
     NotEntitled,
@@ -40,12 +41,6 @@ async def option_history(transport: RestTransport, session: date, symbols: Seque
     )
     joined = held.join(priced, on="contract", how="full", coalesce=True)
     return joined.select(OPTION_HISTORY_SCHEMA.keys()).sort("contract")
-
-
-def roots_of(symbol: str) -> tuple[str, ...]:
-    """The option roots of an underlying: without dots, and for the S&P index its weeklies' beside its own."""
-    root = symbol.removeprefix("I:").replace(".", "")
-    return (root, "SPXW") if root == "SPX" else (root,)
 
 
 async def _rows(

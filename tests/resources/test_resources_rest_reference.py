@@ -12,7 +12,6 @@ import pytest
 
 from kapman_resources.market_data import NotEntitled, VendorAnswerError
 from kapman_resources.market_data.protocol import OPTION_HISTORY_SCHEMA, TICKER_SCHEMA
-from kapman_resources.market_data.rest_history import roots_of
 from kapman_simulator.server import Serving
 
 SESSION = date(2026, 5, 5)
@@ -229,16 +228,6 @@ def test_an_answer_for_another_date_is_not_taken_for_this_one(
         VendorAnswerError, match=r"asked for 2026-05-05 of AAPL, the answer is for 2026-06-12"
     ):
         rest_client(loopback.url, option_history=True).option_history(SESSION, ["AAPL"])
-
-
-@pytest.mark.parametrize(
-    ("symbol", "roots"),
-    [("BRK.B", ("BRKB",)), ("SPX", ("SPX", "SPXW")), ("I:SPX", ("SPX", "SPXW")), ("AAPL", ("AAPL",))],
-)
-def test_the_roots_of_an_underlying_have_no_dots_and_the_index_has_its_weeklies(
-    symbol: str, roots: tuple[str, ...]
-) -> None:
-    assert roots_of(symbol) == roots
 
 
 def test_no_underlyings_have_no_history(loopback: Any, rest_client: Make) -> None:
