@@ -81,8 +81,7 @@ def load_bars(
     around = _Around(database)
     with SessionWriter(database, DATASET, before_commit=around.store) as writer:
         for ready in _prepared(database, market_data, sessions, stored, overdue, load):
-            around.add(ready.file.session, ready.clean)
-            writer.write(ready.file.session, ready.encoded, _recorder(ready, stored))
+            writer.write(ready.file.session, ready.encoded, _recorder(ready, stored, around))
             load.written.append(ready.file.session)
             load.rejected += ready.clean.rejected.height
             if ready.file.source == GROUPED:
@@ -249,12 +248,15 @@ def _keep_up(database: Database, file: BarFile, grouped: BarFile | None, stored:
             connection.execute(query("record_load"), _manifest(grouped, grouped.rows.height, 0))
 
 
-def _recorder(ready: _Prepared, stored: dict[date, _Stored]) -> Callable[[Connection], None]:
+def _recorder(
+    ready: _Prepared, stored: dict[date, _Stored], around: "_Around"
+) -> Callable[[Connection], None]:
     """Writes what belongs to the session's rows: the manifest, and what a replacement changed."""
     file, session = ready.file, ready.file.session
 
     def record(connection: Connection) -> None:
         connection.execute(query("forget_rejected_rows"), {"dataset": DATASET, "session": session})
+        around.add(session, ready.clean)
         connection.execute(
             query("record_load"), _manifest(file, ready.encoded.height, ready.clean.rejected.height)
         )

@@ -519,3 +519,19 @@ def test_grouped_daily_standing_in_is_judged_like_a_file(
         "belongs to another session", "high is below open or close", "price is missing or not a number",
         "price is not above zero", "symbol is not a ticker",
     ]  # fmt: skip
+
+
+def test_refused_rows_of_a_month_s_first_session_are_kept_like_any_other(
+    database: Database, vendor: Polygon, small_vendor: Serving
+) -> None:
+    sessions = calendar.sessions_between(date(2026, 2, 25), date(2026, 4, 2))
+    load(database, vendor, sessions)
+    load(database, vendor, sessions)
+    kept = database.rows("SELECT session_date, count(*) AS n FROM rejected_rows GROUP BY 1 ORDER BY 1")
+    assert {row["session_date"]: row["n"] for row in kept} == {
+        session: n for session in sessions if (n := exchange_tests(small_vendor, session))
+    }
+    recorded = database.rows(
+        "SELECT session_date, rejected_count AS n FROM load_manifest WHERE source = 'flatfile'"
+    )
+    assert sum(row["n"] for row in recorded) == sum(row["n"] for row in kept) > 0
