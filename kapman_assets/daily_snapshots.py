@@ -4,7 +4,7 @@ Does not belong here: how a number is computed (kapman_metrics, kapman_wyckoff) 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,10 @@ from kapman_assets.options_daily_summary import options_daily_summary
 from kapman_assets.partitions import LOOKBACK_252, SAME_SESSION, SINGLE_RUN, TRADING_SESSIONS, session_of_key
 from kapman_assets.splits import splits
 from kapman_assets.stages import data_label, open_stage
-from kapman_metrics.adjust import adjust_for_splits, unexplained_jumps
+from kapman_assets.stored_inputs import StoredInputs
+from kapman_metrics.adjust import unexplained_jumps
 from kapman_metrics.documents import compact_json
-from kapman_metrics.price import hv_history
 from kapman_metrics.quality import data_quality, missing_inputs
-from kapman_resources.calendar import session_offset
 from kapman_resources.database.core import Database
 from kapman_resources.database.queries import query
 from kapman_resources.metrics import MetricsProvider
@@ -36,7 +35,6 @@ from kapman_wyckoff.engine import MODEL_VERSION, analyze, snapshot
 if TYPE_CHECKING:
     import pandera.polars as pa
 
-_IV_HISTORY = {"symbol": pl.String, "date": pl.Date, "average_iv": pl.Float64, "hv_20": pl.Float64}
 _ALERTED = ("CRITICAL", "HIGH")
 
 
@@ -85,32 +83,13 @@ def compute(
     database: Database, metrics: MetricsProvider, symbols: Sequence[str], session: date
 ) -> pl.DataFrame:
     """The session's rows, one per symbol, columns of the table but `time`."""
-    raw, split_list = inputs.raw_bars(database, symbols, session), inputs.splits(database, symbols, session)
-    bars = adjust_for_splits(raw, split_list, session)
-    chain, spot = inputs.chain(database, session, symbols), inputs.spot(database, session, symbols)
-    earlier = {"symbols": list(symbols), "session": session, "first": session_offset(session, -252)}
-    history = database.frame(query("volatility_history"), earlier, _IV_HISTORY)
-    today = hv_history(bars, session, sessions=252).select(
-        "symbol", "date", pl.lit(None, pl.Float64).alias("average_iv"), "hv_20"
-    )
-    history = _of_one_listing(
-        pl.concat([history, today.join(history, on=["symbol", "date"], how="anti")]), bars
-    )
-
+    stored = StoredInputs(database, symbols, session)
+    computed = metrics.compute(stored)
     rows = pl.DataFrame({"symbol": list(symbols)}, schema={"symbol": pl.String})
-    for part in (
-        snapshot(analyze(bars, as_of=session), session),
-        metrics.technical(bars, session),
-        metrics.dealer(chain, spot, session),
-        metrics.volatility(chain, spot, history, session),
-        metrics.price(bars, session),
-    ):
+    for part in (snapshot(analyze(stored.bars, as_of=session), session), *computed.frames):
         rows = rows.join(part.drop("date", strict=False), on="symbol", how="left")
 
-    jumps = unexplained_jumps(raw, split_list).filter(pl.col("date") == session)["symbol"].unique().to_list()
-    loads = database.rows(query("captured_underlyings"), {"first": session, "last": session})
-    rebuilt = {load["symbol"] for load in loads if load["source"] == DAY_FILE}
-    missing = missing_inputs(symbols, bars, chain, session, jumped=jumps, reconstructed=rebuilt)
+    missing = _with_reasons(_missing(stored), computed.missing)
     rows = rows.join(data_quality(missing), on="symbol", how="left").with_columns(
         (pl.col("average_iv") - pl.col("hv_20")).alias("iv_hv_diff"),
         pl.lit(f"wyckoff {MODEL_VERSION}").alias("model_version"),
@@ -124,11 +103,24 @@ def compute(
     return rows.with_columns(pl.col("events_detected").fill_null([])).sort("symbol")
 
 
-def _of_one_listing(history: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
-    """Without what was stored of a company that had the ticker before the listing that `bars` begin with."""
-    first = bars.group_by("symbol").agg(pl.col("date").min().alias("first"))
-    kept = history.join(first, on="symbol", how="left", maintain_order="left")
-    return kept.filter(pl.col("first").is_null() | (pl.col("date") >= pl.col("first"))).drop("first")
+def _missing(stored: StoredInputs) -> pl.DataFrame:
+    session = stored.session
+    jumps = unexplained_jumps(stored.raw_bars, stored.splits).filter(pl.col("date") == session)["symbol"]
+    loads = stored.database.rows(query("captured_underlyings"), {"first": session, "last": session})
+    rebuilt = {load["symbol"] for load in loads if load["source"] == DAY_FILE}
+    return missing_inputs(
+        stored.symbols, stored.bars, stored.chain, session,
+        jumped=jumps.unique().to_list(), reconstructed=rebuilt,
+    )  # fmt: skip
+
+
+def _with_reasons(missing: pl.DataFrame, reasons: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """`missing` with the metrics provider's own reasons after what the inputs lack."""
+    listed = [
+        [*faults, *reasons.get(symbol, ())]
+        for symbol, faults in missing.select("symbol", "missing").iter_rows()
+    ]
+    return missing.with_columns(pl.Series("missing", listed, pl.List(pl.String)))
 
 
 def _with_missing(document: str | None, missing: list[str]) -> str:

@@ -19,6 +19,7 @@ from kapman_assets import (
     recommendations,
     splits,
     tickers,
+    universe_indicators,
 )
 from kapman_assets.jobs import daily
 from kapman_assets.maintenance import retention
@@ -35,6 +36,7 @@ TABLE_MODULES = [
     daily_snapshots,
     recommendations,
     outcomes,
+    universe_indicators,
 ]
 
 

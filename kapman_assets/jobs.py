@@ -11,12 +11,13 @@ DAILY_TABLES = (
     "daily_snapshots",
     "recommendations",
     "outcomes",
+    "universe_indicators",
 )
 REFERENCE_TABLES = ("tickers", "splits")
 
 daily = dg.define_asset_job(
     "daily",
     selection=dg.AssetSelection.assets(*DAILY_TABLES, *REFERENCE_TABLES),
-    description="One session through all six tables, reference data first.",
+    description="One session through all seven tables, reference data first.",
     tags={"dagster/priority": "10"},
 )

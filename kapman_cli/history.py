@@ -15,7 +15,8 @@ from kapman_resources.database import Database
 from kapman_resources.database.queries import query
 from kapman_resources.settings import Settings
 
-HISTORY_TABLES = (*REFERENCE_TABLES, *DAILY_TABLES)
+# The whole market's indicators take seconds a session: they are filled from today on, and for the past when asked for.
+HISTORY_TABLES = tuple(t for t in (*REFERENCE_TABLES, *DAILY_TABLES) if t != "universe_indicators")
 
 
 def sessions_of(first: date, last: date) -> list[date]:
@@ -44,4 +45,5 @@ def run_backfill(
             f"chains without a snapshot come from the option day files, {RETENTION.days} days back, without open "
             "interest unless POLYGON_OPTION_HISTORY is on; snapshots built on them are marked partial"
         )
+        say("past sessions are screened after `kapman backfill --only universe_indicators` (some seconds a session)")
     return report

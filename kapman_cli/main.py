@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from kapman_cli.console import CliError, fail, out, say, table
+from kapman_cli.screen import PlainForm
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,6 +27,13 @@ portfolio_app = typer.Typer(
     no_args_is_help=True, help="The watchlists: which symbols are analysed and advised."
 )
 app.add_typer(portfolio_app, name="portfolio")
+screen_app = typer.Typer(
+    cls=PlainForm,
+    no_args_is_help=True,
+    help='Screen the market: kapman screen "rsi < 30 and close > sma_200 and rvol > 2". '
+    "Options of the plain form: kapman screen find --help.",
+)
+app.add_typer(screen_app, name="screen")
 
 
 def _day(text: str) -> date:
@@ -164,6 +172,39 @@ def sql(
 
 
 @app.command()
+def mcp(
+    host: Annotated[
+        str, typer.Option(help="other than loopback only with KAPMAN_MCP_TOKEN set")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: chosen free")] = 5001,
+    name: Annotated[
+        list[str] | None, typer.Option("--name", help="further host name that clients use; may be repeated")
+    ] = None,
+) -> None:
+    """Serve Kapman's metrics, snapshots and advice to AI clients over MCP, read only."""
+    from kapman_mcp.server import serve
+
+    settings = _settings()
+    _migrated(settings).close()
+    serve(settings, host, port, name or ())
+
+
+@app.command()
+def indicators(
+    bars: Annotated[
+        Path,
+        typer.Option("--bars", help="columns date, symbol, open, high, low, close, volume; split-adjusted"),
+    ],
+    destination: Annotated[Path, typer.Option("--out", help="Parquet or CSV file to write")],
+    last: Annotated[bool, typer.Option("--last", help="only each symbol's latest bar")] = False,
+) -> None:
+    """Compute the 84 indicator outputs and the averages for your own bars."""
+    from kapman_cli.indicators import run_indicators
+
+    run_indicators(bars, destination, last)
+
+
+@app.command()
 def simulate(
     data: Annotated[
         Path | None, typer.Option("--data", help="folder of recorded data; without it a market is generated")
@@ -277,6 +318,77 @@ def portfolio_import(
     from kapman_cli import portfolio
 
     portfolio.import_file(_migrated(_settings()), file, track)
+
+
+# -- screens ----------------------------------------------------------------------------------------------------------
+
+Screen = Annotated[str, typer.Argument(metavar="SCREEN", help='for example "rsi < 30 and rvol > 2"')]
+SortedBy = Annotated[str | None, typer.Option("--sort", metavar="COLUMN[:desc]")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="rows at most; 50 on a terminal")]
+CsvFile = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="- is the standard output")]
+ParquetFile = Annotated[Path | None, typer.Option("--parquet", metavar="FILE")]
+
+
+@screen_app.command("find")
+def screen_find(
+    expression: Screen,
+    session: Session = None,
+    sort: SortedBy = None,
+    limit: Limit = None,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
+) -> None:
+    """The symbols for which the screen is true; the word find may be left out."""
+    from kapman_cli import screen
+
+    screen.find(_migrated(_settings()), expression, screen.Asked(session, sort, limit, csv, parquet))
+
+
+@screen_app.command("run")
+def screen_run(
+    name: str,
+    session: Session = None,
+    sort: SortedBy = None,
+    limit: Limit = None,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
+) -> None:
+    """A saved screen."""
+    from kapman_cli import screen
+
+    screen.run(_migrated(_settings()), name, screen.Asked(session, sort, limit, csv, parquet))
+
+
+@screen_app.command("save")
+def screen_save(name: str, expression: Screen, sort: SortedBy = None, limit: Limit = None) -> None:
+    """Keep a screen under a name; one of the same name is replaced."""
+    from kapman_cli import screen
+
+    screen.save(_migrated(_settings()), name, expression, sort, limit)
+
+
+@screen_app.command("list")
+def screen_list() -> None:
+    """The saved screens."""
+    from kapman_cli import screen
+
+    screen.show_saved(_migrated(_settings()))
+
+
+@screen_app.command("delete")
+def screen_delete(name: str) -> None:
+    """Forget a saved screen."""
+    from kapman_cli import screen
+
+    screen.delete(_migrated(_settings()), name)
+
+
+@screen_app.command("columns")
+def screen_columns() -> None:
+    """What a screen may speak of."""
+    from kapman_cli import screen
+
+    screen.show_columns()
 
 
 # -- shared -----------------------------------------------------------------------------------------------------------

@@ -9,10 +9,20 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 
-def finite_or_none(value: float | None) -> float | None:
-    """The value as a Python float, or None for null, NaN and infinity."""
-    return None if value is None or not math.isfinite(value) else float(value)
+
+def finite(values: np.ndarray) -> list[float | None]:
+    """The values as Python floats, None for NaN and infinity."""
+    return [value if math.isfinite(value) else None for value in np.asarray(values, dtype=float).tolist()]
+
+
+def significant(values: np.ndarray, digits: int) -> list[float | None]:
+    """As `finite`, rounded to so many significant digits."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        places = digits - 1 - np.floor(np.log10(np.abs(values)))
+        scale = 10.0 ** np.where(np.abs(places) < 300, places, 0.0)  # what is 0, or as good as 0, rounds to 0
+        return finite(np.rint(values * scale) / scale)
 
 
 def _clean(value: Any) -> Any:
@@ -30,4 +40,10 @@ def compact_json(document: Any) -> str:
 
     Raises TypeError for a value JSON does not know (numpy scalars included: convert before).
     """
-    return json.dumps(_clean(document), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    try:
+        return _ENCODER.encode(document)
+    except ValueError:  # a number that JSON does not have
+        return _ENCODER.encode(_clean(document))
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from kapman_metrics.documents import compact_json, finite_or_none
+from kapman_metrics.documents import compact_json, finite
 from kapman_metrics.indicators.panel import Block, blocks, usable_bars
 from kapman_metrics.indicators.primitives import diff, rolling_mean, rolling_mean_std, rolling_std, shift
 
@@ -35,6 +34,14 @@ PRICE_SCHEMA: dict[str, pl.DataType] = {
 }
 
 
+_WINDOWS = {
+    "volume_sessions": VOLUME_SESSIONS,
+    "hv_sessions": HV_SESSIONS,
+    "sma_sessions": SMA_SESSIONS,
+    "sessions_per_year": SESSIONS_PER_YEAR,
+}
+
+
 def historical_volatility(close: np.ndarray, sessions: int) -> np.ndarray:
     """Population standard deviation of the last `sessions` log returns x sqrt(252); close: [sessions x
     symbols].
@@ -48,21 +55,58 @@ def price_metrics(bars: pl.DataFrame, as_of: date) -> pl.DataFrame:
     `bars`: BARS frame, split-adjusted as of `as_of`. rvol = volume / mean of the 20 volumes before; vsi =
     z-score of the volume against them (population deviation); hv_20, hv_60 annualised decimals; price_vs_smaN
     = close / SMA(N) - 1. Null where the history is too short, or the mean (deviation) of the volumes is 0.
-    price_metrics_json holds the inputs.
+    price_metrics_json holds the windows and the inputs from which each number can be redone: the averages, the
+    volumes that today's is compared with, and the closes whose returns the volatilities are of.
     """
     bars = usable_bars(bars.filter(pl.col("date") <= as_of))
-    dates = bars["date"]
-    rows: list[tuple[Any, ...]] = []
-    for block in blocks(bars):
-        names = bars["symbol"].gather(block.last_position).to_list()
-        days = dates.gather(block.last_position).to_list()
-        latest = _latest(block)
-        for column, (symbol, day) in enumerate(zip(names, days, strict=True)):
-            numbers = {name: finite_or_none(values[column]) for name, values in latest.items()}
-            metrics = [numbers.pop(name) for name in PRICE_SCHEMA if name in numbers]
-            document = {"as_of": as_of.isoformat(), "bar_date": day.isoformat(), **numbers}
-            rows.append((symbol, *metrics, compact_json(document)))
-    return pl.DataFrame(rows, schema=PRICE_SCHEMA, orient="row").sort("symbol")
+    parts = [_with_documents(block, bars, as_of) for block in blocks(bars)]
+    return pl.concat([pl.DataFrame(schema=PRICE_SCHEMA), *parts]).sort("symbol")
+
+
+def price_numbers(bars: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """As `price_metrics` without the documents: for the whole market, where nobody reads them."""
+    bars = usable_bars(bars.filter(pl.col("date") <= as_of))
+    schema = {name: dtype for name, dtype in PRICE_SCHEMA.items() if name != "price_metrics_json"}
+    parts = [_numbers(block, bars, _latest(block)) for block in blocks(bars)]
+    return pl.concat([pl.DataFrame(schema=schema), *parts]).sort("symbol")
+
+
+def _numbers(block: Block, bars: pl.DataFrame, latest: dict[str, np.ndarray]) -> pl.DataFrame:
+    finite_only = {
+        name: np.where(np.isfinite(values), values, np.nan)
+        for name, values in latest.items()
+        if name in PRICE_SCHEMA
+    }
+    return pl.DataFrame({"symbol": bars["symbol"].gather(block.last_position), **finite_only}).fill_nan(None)
+
+
+def _with_documents(block: Block, bars: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    days = bars["date"].gather(block.last_position).to_list()
+    latest = _latest(block)
+    closes, volumes = (
+        block.panel.close[-max(HV_SESSIONS) - 1 :],
+        block.panel.volume[-VOLUME_SESSIONS - 1 : -1],
+    )
+    columns = {name: finite(values) for name, values in latest.items()}
+    documents = []
+    for column, day in enumerate(days):
+        document = {
+            "as_of": as_of.isoformat(),
+            "bar_date": day.isoformat(),
+            "windows": _WINDOWS,
+            "closes": _known(closes[:, column]),
+            "volumes_before": _known(volumes[:, column]),
+            **{name: values[column] for name, values in columns.items()},
+        }
+        documents.append(compact_json(document))
+    texts = pl.Series("price_metrics_json", documents, dtype=pl.String)
+    return _numbers(block, bars, latest).with_columns(texts)
+
+
+def _known(values: np.ndarray) -> list[float]:
+    """Without the empty rows above a symbol's first bar."""
+    known: list[float] = values[~np.isnan(values)].tolist()
+    return known
 
 
 def _latest(block: Block) -> dict[str, np.ndarray]:

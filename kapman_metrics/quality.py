@@ -30,14 +30,18 @@ def missing_inputs(
         .group_by("symbol")
         .agg(pl.len().alias("bars"), pl.col("date").max())
     )
-    contracts = chain.group_by("symbol").agg(held=pl.col("open_interest").is_not_null().any())
+    contracts = chain.group_by("symbol").agg(
+        held=pl.col("open_interest").is_not_null().any(),
+        greeks=pl.col("gamma").is_not_null().any(),
+        volatility=pl.col("implied_volatility").is_not_null().any(),
+    )
     known = (
         pl.DataFrame({"symbol": list(symbols)}, schema={"symbol": pl.String})
         .join(history, on="symbol", how="left")
         .join(contracts, on="symbol", how="left")
     )
     rows = []
-    for symbol, count, newest, held in known.iter_rows():
+    for symbol, count, newest, held, greeks, volatility in known.iter_rows():
         faults = []
         if count is None:
             faults.append("no bars")
@@ -45,8 +49,13 @@ def missing_inputs(
             faults.append(f"{STALE} (newest {newest})")
         if held is None:
             faults.append("no option chain")
-        elif not held:
-            faults.append("no open interest in the chain")
+        else:
+            if not held:
+                faults.append("no open interest in the chain")
+            if not greeks:
+                faults.append("no greeks in the chain")
+            if not volatility:
+                faults.append("no implied volatility in the chain")
         if held is not None and symbol in reconstructed:
             faults.append("no snapshot of the chain: it is rebuilt from the option day file")
         if count is not None and count < FULL_HISTORY:

@@ -29,11 +29,11 @@ def market_data(_: dg.InitResourceContext) -> Iterator[object]:
     vendor.close()
 
 
-@dg.resource(description="Who computes indicators, dealer, volatility and price metrics.")
+@dg.resource(description="Who computes indicators, dealer, volatility and price metrics (METRICS_PROVIDER).")
 def metrics(_: dg.InitResourceContext) -> object:
-    from kapman_resources.metrics import LocalMetrics
+    from kapman_resources.metrics import provider_from_settings
 
-    return LocalMetrics()
+    return provider_from_settings(load_settings())
 
 
 @dg.resource(description="Who chooses among the enumerated candidates (AI_PROVIDER).")

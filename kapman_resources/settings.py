@@ -57,8 +57,18 @@ class Settings(BaseSettings):
     bar_file_deadline: time = Field(
         time(11, 30), description="New York time of the next day when grouped daily stands in for a day file"
     )
+
+    metrics_provider: Literal["local", "mcp"] = Field(
+        "local", description="who computes the metrics: this machine, or the server at POLYGON_MCP_URL"
+    )
     polygon_mcp_url: str | None = Field(
-        None, description="metrics server; unset: metrics are computed locally"
+        None, description="metrics server that speaks MCP, such as http://127.0.0.1:5001"
+    )
+    polygon_mcp_timeout: float = Field(
+        120, gt=0, description="seconds that a session's metrics may take to come from POLYGON_MCP_URL"
+    )
+    kapman_mcp_token: SecretStr | None = Field(
+        None, description="bearer token: what `kapman mcp` demands and what is sent to POLYGON_MCP_URL"
     )
 
     ai_provider: Literal["rules", "claude", "openai"] = Field(
@@ -105,6 +115,33 @@ class Settings(BaseSettings):
             raise ValueError(f"POLYGON_RATE_LIMIT={value!r} is not a rate such as 95/second or 5/minute")
         return value
 
+    @field_validator("polygon_mcp_url")
+    @classmethod
+    def _address_without_secrets(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        from urllib.parse import urlsplit
+
+        try:
+            parts = urlsplit(value)
+            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError("POLYGON_MCP_URL is not an address such as http://127.0.0.1:5001")
+        if "@" in parts.netloc:
+            raise ValueError("POLYGON_MCP_URL holds a user or password: put the token into KAPMAN_MCP_TOKEN")
+        return value
+
+    @field_validator("kapman_mcp_token")
+    @classmethod
+    def _fit_for_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+            raise ValueError(
+                "KAPMAN_MCP_TOKEN holds a blank or a character that is not ASCII: choose another"
+            )
+        return value
+
     @model_validator(mode="after")
     def _groups_are_whole(self) -> Self:
         def needs(name: str, value: object, because: str) -> None:
@@ -124,6 +161,8 @@ class Settings(BaseSettings):
             needs("SMTP_HOST", self.smtp_host, "SMTP_USER or SMTP_PASSWORD is")
             needs("SMTP_USER", self.smtp_user, "SMTP_PASSWORD is")
             needs("SMTP_PASSWORD", self.smtp_password, "SMTP_USER is")
+        if self.metrics_provider == "mcp":
+            needs("POLYGON_MCP_URL", self.polygon_mcp_url, "METRICS_PROVIDER is mcp")
         if self.ai_provider == "claude":
             needs("CLAUDE_API_KEY", self.claude_api_key, "AI_PROVIDER is claude")
         if self.ai_provider == "openai":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = (
     "kapman_metrics", "kapman_wyckoff", "kapman_advice", "kapman_resources", "kapman_assets", "kapman_dashboard",
-    "kapman_simulator", "kapman_cli",
+    "kapman_simulator", "kapman_mcp", "kapman_cli",
 )  # fmt: skip
 # room -> rooms it may import; everything else is an arrow back up
 ALLOWED = {
@@ -24,7 +25,8 @@ ALLOWED = {
     "kapman_assets": {"kapman_metrics", "kapman_wyckoff", "kapman_advice", "kapman_resources"},
     "kapman_dashboard": {"kapman_metrics", "kapman_wyckoff", "kapman_advice", "kapman_resources"},
     "kapman_simulator": {"kapman_resources"},
-    "kapman_cli": {"kapman_assets", "kapman_resources", "kapman_metrics"},
+    "kapman_mcp": {"kapman_metrics", "kapman_resources", "kapman_assets", "kapman_dashboard"},
+    "kapman_cli": {"kapman_assets", "kapman_resources", "kapman_metrics", "kapman_mcp"},
 }
 PURE = ("kapman_metrics", "kapman_wyckoff", "kapman_advice")
 
@@ -56,8 +58,6 @@ def test_arrows_point_downward_only(room: str) -> None:
 
 @pytest.mark.parametrize("room", PURE)
 def test_pure_rooms_know_numpy_and_polars_and_nothing_of_the_world(room: str) -> None:
-    import sys
-
     for path in modules(room):
         tops = {name.split(".")[0] for name in imports_of(path)}
         foreign = tops - set(sys.stdlib_module_names) - {"numpy", "polars"} - set(ROOMS)
@@ -69,6 +69,28 @@ def test_the_product_never_imports_the_simulator() -> None:
     for room in set(ROOMS) - {"kapman_simulator"}:
         for path in modules(room):
             assert not any(name.startswith("kapman_simulator") for name in imports_of(path)), path
+
+
+def test_the_mcp_room_takes_readings_only_from_the_graph_and_the_dashboard() -> None:
+    taken = {name for path in modules("kapman_mcp") for name in imports_of(path)}
+    readings = {"kapman_assets.stored_inputs", "kapman_dashboard.queries"}
+    assert {n for n in taken if n.startswith(("kapman_assets", "kapman_dashboard"))} == readings
+    assert not {n for n in taken if n.split(".")[0] == "dagster"}
+
+
+def test_the_mcp_sdk_is_known_to_its_room_and_its_client_alone_and_loads_with_no_definition() -> None:
+    knowing = {
+        str(path.relative_to(ROOT))
+        for room in ROOMS
+        for path in modules(room)
+        if any(name.split(".")[0] in ("mcp", "mcp_types") for name in imports_of(path))
+    }
+    assert {name for name in knowing if not name.startswith("kapman_mcp/")} == {
+        "kapman_resources/metrics/mcp_client.py"
+    }
+    program = "import sys, kapman_assets.definitions, kapman_cli.main; print('mcp' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert said.stdout.strip() == "False", said.stderr
 
 
 def test_every_module_says_what_belongs_in_it() -> None:

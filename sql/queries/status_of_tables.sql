@@ -5,6 +5,7 @@ WITH newest (stage, newest) AS (
     UNION ALL SELECT 'daily_snapshots', session_of(max(time)) FROM daily_snapshots
     UNION ALL SELECT 'recommendations', max(recommendation_date) FROM recommendations
     UNION ALL SELECT 'outcomes', max(evaluation_date) FROM recommendation_outcomes
+    UNION ALL SELECT 'universe_indicators', session_of(max(time)) FROM universe_indicators
 )
 SELECT t.stage, n.newest, r.started_at, r.state, extract(epoch FROM r.finished_at - r.started_at) AS seconds
 FROM unnest(%(tables)s::text[]) WITH ORDINALITY AS t (stage, place)

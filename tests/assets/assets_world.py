@@ -64,7 +64,14 @@ def small_world(last: date, symbols: int) -> Iterator[World]:
     with serving(
         GeneratedSource(7, last, symbols=symbols, contracts_per_symbol=300), now=night_after(last)
     ) as vendor:
-        for name in ("DATABASE_URL", "DB_PASSWORD", "AI_PROVIDER", "SMTP_HOST", "DAGSTER_HOME"):
+        for name in (
+            "DATABASE_URL",
+            "DB_PASSWORD",
+            "AI_PROVIDER",
+            "METRICS_PROVIDER",
+            "SMTP_HOST",
+            "DAGSTER_HOME",
+        ):
             patch.delenv(name, raising=False)
         for name, value in {
             "DAGSTER_HOME": str(home / "dagster"),  # what a run sets is forgotten with this world

@@ -187,7 +187,7 @@ def test_every_stage_of_every_run_is_audited(rows: Callable[[str], list[dict]]) 
     )
     assert {r["stage"] for r in runs} == {
         "tickers", "splits", "ohlcv_daily", "options_chains", "options_daily_summary", "daily_snapshots",
-        "recommendations", "outcomes",
+        "recommendations", "outcomes", "universe_indicators",
     }  # fmt: skip
     assert {r["state"] for r in runs} == {"succeeded"}
 

@@ -33,10 +33,11 @@ def test_there_is_one_asset_per_table_and_the_arrows_run_from_bars_to_outcomes()
         "daily_snapshots": ["ohlcv_daily", "options_chains", "options_daily_summary", "splits"],
         "recommendations": ["daily_snapshots", "options_chains"],
         "outcomes": ["ohlcv_daily", "options_chains", "recommendations"],
+        "universe_indicators": ["ohlcv_daily", "splits"],
     }
 
 
-def test_the_six_tables_share_one_backfill_policy_and_one_partitioning_so_a_range_is_one_run() -> None:
+def test_tables_with_sessions_share_one_backfill_policy_and_one_partitioning_so_a_range_is_one_run() -> None:
     nodes = [GRAPH.get(dg.AssetKey(table)) for table in DAILY_TABLES]
     assert {node.backfill_policy for node in nodes} == {dg.BackfillPolicy.single_run()}
     assert all(node.partitions_def == TRADING_SESSIONS for node in nodes)
@@ -59,6 +60,13 @@ def test_the_job_runs_all_tables_in_one_process() -> None:
         *REFERENCE_TABLES,
     }
     assert job.executor_def.name == "in_process"
+
+
+def test_the_whole_market_waits_for_the_watchlist_and_nothing_waits_for_it() -> None:
+    job = defs.resolve_job_def("daily")
+    priority = {node.name: int(node.tags.get("dagster/priority", 0)) for node in job.nodes}
+    assert priority["universe_indicators"] < min(priority[table] for table in DAILY_TABLES[:-1])
+    assert not GRAPH.get(dg.AssetKey("universe_indicators")).child_keys
 
 
 def test_partitions_are_the_exchange_sessions_and_nothing_else() -> None:

@@ -11,7 +11,7 @@ import dashboard_market as market
 import pytest
 from starlette.testclient import TestClient
 
-from kapman_dashboard.app import CannotServe, create_app, run
+from kapman_dashboard.app import CannotListen, create_app, run
 from kapman_resources.database import Database
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -170,7 +170,7 @@ def test_the_stylesheet_is_served_whole_and_reaches_for_nothing_outside(client: 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.com"])
 def test_a_host_that_others_can_reach_is_refused_without_a_login(host: str) -> None:
-    with pytest.raises(CannotServe, match=r"no login yet.*use 127\.0\.0\.1"):
+    with pytest.raises(CannotListen, match=r"no login yet.*use 127\.0\.0\.1"):
         run(host=host)
 
 

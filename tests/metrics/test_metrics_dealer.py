@@ -148,6 +148,21 @@ def test_the_strike_ladder_crossing_is_kept_in_the_document():
     assert row["document"]["gamma_flip_strike"] == 105.0
 
 
+def test_a_running_sum_of_exactly_zero_is_crossed_at_the_next_strike_and_not_lost():
+    row = metrics(put(90, 100), call(95, 100), call(100, 50))
+    assert row["document"]["gamma_flip_strike"] == 100.0
+    touched = metrics(put(90, 100), call(95, 100), put(100, 50))
+    assert touched["document"]["gamma_flip_strike"] is None
+
+
+def test_walls_are_taken_over_the_contracts_that_count_for_exposure():
+    far_dated = call(110, 9000, expiration=SESSION + timedelta(days=200))
+    row = metrics(
+        call(105, 300), far_dated, call(108, 9000, is_live=False), call(109, 9000, is_standard=False)
+    )
+    assert (row["call_wall_primary"], row["call_wall_primary_oi"]) == (105.0, 300)
+
+
 def test_without_spot_everything_is_null_and_the_reason_is_counted():
     row = metrics(call(100, 100), spot=spot_of(OTHER=50.0))
     assert [row[name] for name in DEALER_SCHEMA if name not in ("symbol", "dealer_metrics_json")] == [
@@ -163,20 +178,6 @@ def test_without_spot_everything_is_null_and_the_reason_is_counted():
 def test_the_usability_grade_follows_the_number_of_eligible_contracts(contracts, grade):
     row = metrics(*(call(90.0 + k, 10) for k in range(contracts)))
     assert row["document"]["usability"] == grade
-
-
-def test_the_totals_can_be_redone_from_the_strikes_of_the_document():
-    row = metrics(call(100, 100), call(150, 70), put(100, 30), put(60, 20), put(97, 11))
-    document = row["document"]
-    columns = document["strike_columns"]
-    strikes = [dict(zip(columns, values, strict=True)) for values in document["strikes"]]
-    net = sum(s["call_exposure"] + s["put_exposure"] for s in strikes)
-    net += document["outside"]["call_exposure"] + document["outside"]["put_exposure"]
-    assert net == pytest.approx(row["gex_net"])
-    weight = {s["strike"]: math.exp(-0.5 * ((s["strike"] / 100 - 1) / 0.05) ** 2) for s in strikes}
-    near = sum(weight[s["strike"]] * (s["call_exposure"] + s["put_exposure"]) for s in strikes)
-    size = sum(weight[s["strike"]] * (s["call_exposure"] - s["put_exposure"]) for s in strikes)
-    assert 100 * near / size == pytest.approx(row["dgpi"], abs=1e-3)
 
 
 contracts = st.lists(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from metrics_builders import bars, random_bars
 
-from kapman_metrics.price import PRICE_SCHEMA, hv_history, price_metrics
+from kapman_metrics.price import PRICE_SCHEMA, hv_history, price_metrics, price_numbers
 
 
 def metrics(frame: pl.DataFrame) -> dict[str, object]:
@@ -93,3 +93,37 @@ def test_history_of_realised_volatility_ends_with_today_and_equals_the_metric():
 def test_no_bars_give_no_rows():
     assert price_metrics(random_bars(1, 5, seed=1), date(2019, 1, 1)).height == 0
     assert hv_history(random_bars(1, 5, seed=1), date(2019, 1, 1)).height == 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from([0.25, 8.0, 1024.0]), st.sampled_from([0.5, 64.0]))
+def test_prices_and_volumes_in_another_unit_give_the_same_numbers(seed, price_factor, volume_factor):
+    frame = random_bars(2, 230, seed=seed)
+    scaled = frame.with_columns(
+        pl.col("open", "high", "low", "close") * price_factor, pl.col("volume") * volume_factor
+    )
+    one, two = (price_numbers(bars, frame["date"].max()) for bars in (frame, scaled))
+    for name in one.columns[1:]:
+        assert two[name].to_list() == pytest.approx(one[name].to_list(), rel=1e-9, abs=1e-12), name
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 1000))
+def test_order_of_bars_and_other_symbols_change_no_byte(seed):
+    frame = random_bars(3, 90, seed=seed)
+    as_of = frame["date"].max()
+    whole = price_metrics(frame, as_of)
+    assert price_metrics(frame.sample(fraction=1, shuffle=True, seed=seed), as_of).equals(whole)
+    alone = price_metrics(frame.filter(pl.col("symbol") == "S001"), as_of)
+    assert alone.equals(whole.filter(pl.col("symbol") == "S001"))
+
+
+def test_the_numbers_without_documents_are_the_same_numbers():
+    frame = pl.concat([random_bars(5, 230, seed=4), bars("SHORT", [10.0] * 7), bars("FLAT", [5.0] * 90)])
+    as_of = frame["date"].max()
+    assert price_numbers(frame, as_of).equals(price_metrics(frame, as_of).drop("price_metrics_json"))
+
+
+def test_equal_volumes_of_any_size_have_no_surge_left_over_from_rounding():
+    for volume in (0.1, 123456.789, 1e15 + 1, 3.3e-5):
+        assert metrics(bars("X", [50.1] * 60, volume))["vsi"] is None

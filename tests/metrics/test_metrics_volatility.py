@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from metrics_builders import SESSION, cboe_evening, shared_data, spot_of, stored_chain, stored_row
 
 from kapman_metrics.chain import clean_chain
-from kapman_metrics.volatility import VOLATILITY_SCHEMA, rank_and_percentile, regime, volatility_metrics
+from kapman_metrics.volatility import VOLATILITY_SCHEMA, History, regime, volatility_metrics
 
 SPOT = spot_of(ABC=100.0)
 HISTORY_SCHEMA = {"symbol": pl.String, "date": pl.Date, "average_iv": pl.Float64, "hv_20": pl.Float64}
@@ -191,7 +191,8 @@ def test_the_regime_limits(percentile, name):
 @settings(max_examples=30, deadline=None)
 @given(st.floats(0.01, 3), st.lists(st.floats(0.01, 3), min_size=20, max_size=60))
 def test_rank_and_percentile_stay_between_0_and_100(value, earlier):
-    rank, percentile = rank_and_percentile(value, np.array(earlier))
+    found = History(np.zeros(len(earlier), int), np.array(earlier), 1).ranked([value])[0]
+    rank, percentile = found["rank"], found["percentile"]
     assert percentile is not None and 0 <= percentile <= 100
     assert (rank is None) == (min(earlier) == max(earlier))
     assert rank is None or 0 <= rank <= 100

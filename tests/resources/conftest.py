@@ -21,7 +21,7 @@ from kapman_resources.settings import Settings
 _CONFIGURATION = (
     "KAPMAN_", "AWS_", "POLYGON_", "MASSIVE_", "SMTP_", "CLAUDE_", "ANTHROPIC_", "OPENAI_", "DAILY_",
     "DATABASE_URL", "DB_PASSWORD", "S3_BUCKET", "AI_PROVIDER", "MARKET_DATA_PROVIDER", "NOTIFICATION_EMAIL",
-    "TIMEZONE",
+    "TIMEZONE", "METRICS_PROVIDER",
 )  # fmt: skip
 
 

@@ -60,7 +60,9 @@ def test_retention_is_judged_as_of_the_day_given_and_not_by_the_clock(database: 
 
 def test_advice_and_its_contracts_are_kept_for_ever(database: Database) -> None:
     kept = {row["table_name"] for row in database.rows("SELECT table_name FROM retention")}
-    assert kept == {"ohlcv_daily", "options_chains", "options_daily_summary", "daily_snapshots"}
+    assert kept == {
+        "ohlcv_daily", "options_chains", "options_daily_summary", "daily_snapshots", "universe_indicators",
+    }  # fmt: skip
 
 
 def test_partitions_of_this_month_and_the_next_are_made_ahead_and_once(database: Database) -> None:
