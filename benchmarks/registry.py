@@ -10,6 +10,7 @@ from benchmarks.measure import Measure
 _KNOWN = {
     "demo": "`kapman demo --headless` from an empty folder: seconds, and memory of all processes",
     "load": "ingestion: backfill, a day, an unchanged file, contracts, pages, memory, each against a floor or a peer",
+    "metrics": "indicators against ta and TA-Lib, dealer metrics against loops, screens, writing a universe day",
     "daily": "one warm session with a watchlist of 100 symbols, from the command to the summary",
 }
 

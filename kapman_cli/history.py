@@ -45,5 +45,7 @@ def run_backfill(
             f"chains without a snapshot come from the option day files, {RETENTION.days} days back, without open "
             "interest unless POLYGON_OPTION_HISTORY is on; snapshots built on them are marked partial"
         )
-        say("past sessions are screened after `kapman backfill --only universe_indicators` (some seconds a session)")
+        say(
+            "past sessions are screened after `kapman backfill --only universe_indicators` (some seconds a session)"
+        )
     return report

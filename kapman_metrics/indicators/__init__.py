@@ -4,15 +4,23 @@ Does not belong here: single formulas (momentum, trend, psar, volatility, volume
 for a trade.
 """
 
-from kapman_metrics.indicators.compute import AVERAGES, indicators, technical_snapshot
-from kapman_metrics.indicators.surface import INDICATORS, SURFACE, Indicator
-from kapman_metrics.indicators.warm_up import DEVIATIONS, RESIDUE_ON_FLAT_WINDOWS, Deviation
+from kapman_metrics.indicators.compute import indicators, technical_snapshot
+from kapman_metrics.indicators.surface import AVERAGES, INDICATORS, SURFACE, Indicator
+from kapman_metrics.indicators.warm_up import (
+    DEVIATIONS,
+    IN_BAND_WIDTHS,
+    RESIDUE_ON_FLAT_WINDOWS,
+    ROUNDING_AT_THE_BAND,
+    Deviation,
+)
 
 __all__ = [
     "AVERAGES",
     "DEVIATIONS",
     "INDICATORS",
+    "IN_BAND_WIDTHS",
     "RESIDUE_ON_FLAT_WINDOWS",
+    "ROUNDING_AT_THE_BAND",
     "SURFACE",
     "Deviation",
     "Indicator",

@@ -5,25 +5,24 @@ Does not belong here: formulas and parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date
 
 import numpy as np
 import polars as pl
 
 from kapman_metrics.documents import compact_json
-from kapman_metrics.indicators.panel import Array, Block, Panel, blocks, usable_bars
-from kapman_metrics.indicators.primitives import ema, rolling_mean
-from kapman_metrics.indicators.surface import INDICATORS, SURFACE
+from kapman_metrics.indicators.panel import (
+    BLOCK_SYMBOLS,
+    Array,
+    Block,
+    Panel,
+    blocks,
+    latest_positions,
+    usable_bars,
+)
+from kapman_metrics.indicators.surface import AVERAGE_INDICATORS, AVERAGES, INDICATORS, SURFACE, Indicator
 
-_AVERAGES: dict[str, tuple[Callable[[Array, int], Array], int, int | None]] = {
-    "sma_20": (rolling_mean, 20, 20),
-    "sma_50": (rolling_mean, 50, 50),
-    "sma_200": (rolling_mean, 200, 200),
-    "ema_12": (ema, 12, None),
-    "ema_26": (ema, 26, None),
-}
-AVERAGES: tuple[str, ...] = tuple(_AVERAGES)
+HISTORY_BLOCK_SYMBOLS = 256  # whole histories of all outputs are in memory at once
 
 # snapshot column -> output of the surface
 _SNAPSHOT = {
@@ -34,7 +33,7 @@ _SNAPSHOT = {
     "stoch_k": "stoch",
     "stoch_d": "stoch_signal",
     "mfi_14": "money_flow_index",
-    **{name: name for name in _AVERAGES},
+    **{name: name for name in AVERAGES},
     "adx_14": "adx",
     "atr_14": "average_true_range",
     "bbands_upper": "bollinger_hband",
@@ -59,37 +58,31 @@ def indicators(bars: pl.DataFrame, as_of: date | None = None, last: bool = False
     bars = usable_bars(bars)
     keys = bars.select("symbol", "date")
     if last:
-        keys = keys.group_by("symbol", maintain_order=True).last()
-    names = (*SURFACE, *AVERAGES)
-    values = {name: np.full(keys.height, np.nan) for name in names}
+        keys = keys[latest_positions(bars)]
+    values = {name: np.full(keys.height, np.nan) for name in (*SURFACE, *AVERAGES)}
     with np.errstate(all="ignore"):
-        for block in blocks(bars):
-            for name, array in _outputs(block.panel, last):
-                _unpack(values[name], block, array, last)
+        for block in blocks(bars, BLOCK_SYMBOLS if last else HISTORY_BLOCK_SYMBOLS, latest=last):
+            for indicator in (*INDICATORS, *AVERAGE_INDICATORS):
+                _unpack(values, block, indicator, evaluate(block.panel, indicator))
     for array in values.values():
         array[~np.isfinite(array)] = np.nan
     return keys.hstack(pl.DataFrame(values).fill_nan(None))
 
 
-def _outputs(panel: Panel, last: bool) -> list[tuple[str, Array]]:
-    """Every output of a panel. With `last` only the bottom row is promised, and short memories see only
-    their last bars.
+def evaluate(panel: Panel, indicator: Indicator) -> tuple[Array, ...]:
+    """The outputs of one indicator for the symbols of a panel. Where only the latest bar is wanted only their
+    bottom row is promised.
     """
-    found: list[tuple[str, Array]] = []
-    for indicator in INDICATORS:
-        seen = panel.tail(indicator.memory) if last and indicator.memory else panel
-        found += zip(indicator.outputs, indicator.formula(seen, **indicator.params), strict=True)
-    for name, (average, window, memory) in _AVERAGES.items():
-        seen = panel.tail(memory) if last and memory else panel
-        found.append((name, average(seen.close, window)))
-    return found
+    seen = panel.tail(indicator.memory) if panel.latest and indicator.memory else panel
+    return indicator.formula(seen, **indicator.params)
 
 
-def _unpack(values: Array, block: Block, array: Array, last: bool) -> None:
-    if last:
-        values[block.symbol] = array[-1]
-    else:
-        values[block.position] = array[block.row, block.column]
+def _unpack(values: dict[str, Array], block: Block, indicator: Indicator, arrays: tuple[Array, ...]) -> None:
+    for name, array in zip(indicator.outputs, arrays, strict=True):
+        if block.panel.latest:
+            values[name][block.symbol] = array[-1]
+        else:
+            values[name][block.position] = array[block.row, block.column]
 
 
 def technical_snapshot(bars: pl.DataFrame, as_of: date) -> pl.DataFrame:

@@ -8,18 +8,20 @@ from __future__ import annotations
 import numpy as np
 
 from kapman_metrics.indicators.panel import Array, Panel
-from kapman_metrics.indicators.primitives import diff, running, shift
+from kapman_metrics.indicators.primitives import diff
+from kapman_metrics.indicators.series import simple_return
 from kapman_metrics.indicators.volume import anchored
 
 
 def cr(p: Panel) -> tuple[Array]:
     """Cumulative return since the anchor (first bar of the previous calendar year), percent."""
 
-    def total(inside: Array, first: Array) -> Array:
-        base = running(np.where(first, p.close, 0.0), np.add)
-        return (p.close / base - 1) * 100
+    def since(inside: Array, first: Array) -> Array:
+        column = np.arange(len(first))
+        base = p.close[np.minimum(first, len(p.close) - 1), column]
+        return (p.recent(p.close) / base - 1) * 100
 
-    return (anchored(p, total),)
+    return (anchored(p, since),)
 
 
 def dlr(p: Panel) -> tuple[Array]:
@@ -29,4 +31,4 @@ def dlr(p: Panel) -> tuple[Array]:
 
 def dr(p: Panel) -> tuple[Array]:
     """Return of the bar, percent."""
-    return ((p.close / shift(p.close) - 1) * 100,)
+    return (simple_return(p) * 100,)

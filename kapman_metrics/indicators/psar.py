@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from kapman_metrics.indicators.panel import Array, Panel
-from kapman_metrics.indicators.primitives import first_rows, shift
+
+STARTS_ON_BAR = 2  # counted from 0
 
 
 def psar(p: Panel, step: float, max_step: float) -> tuple[Array, Array, Array, Array, Array]:
@@ -18,64 +19,79 @@ def psar(p: Panel, step: float, max_step: float) -> tuple[Array, Array, Array, A
     The level starts on a symbol's third bar, the marks on its fourth: before there is nothing to reverse
     from.
     """
-    stop, up = _stop_and_reverse(p, step, max_step)
-    started = ~np.isnan(stop)
-    while_up = np.where(started & up, stop, np.nan)
-    while_down = np.where(started & ~up, stop, np.nan)
-    has_past = ~np.isnan(shift(stop))
-    turned_up = (~np.isnan(while_up) & np.isnan(shift(while_up))).astype(float)
-    turned_down = (~np.isnan(while_down) & np.isnan(shift(while_down))).astype(float)
+    stop, falling = _stop_and_reverse(p, step, max_step)
+    before = np.concatenate([np.zeros((1, stop.shape[1]), bool), falling[:-1]])
+    turned_up, turned_down = (before & ~falling).astype(float), (~before & falling).astype(float)
     return (
         stop,
-        while_up,
-        while_down,
-        np.where(has_past, turned_up, np.nan),
-        np.where(has_past, turned_down, np.nan),
+        np.where(falling, np.nan, stop),
+        np.where(falling, stop, np.nan),
+        p.known_from(turned_up, STARTS_ON_BAR + 1),
+        p.known_from(turned_down, STARTS_ON_BAR + 1),
     )
 
 
 def _stop_and_reverse(p: Panel, step: float, max_step: float) -> tuple[Array, Array]:
-    """Stop level and trend flag of every bar; an uptrend is assumed at the first bar."""
+    """Stop level of every bar (of the latest two where only the latest is wanted) and whether it belongs to
+    a downtrend; an uptrend is assumed at the start.
+
+    A downtrend is the uptrend of the mirrored (negated) prices, so everything below is written for a rising
+    stop under the lows. `extreme` is the highest high of the trend, negated, which makes it the stop of the
+    next trend once mirrored. Choosing between a price and its mirror bit by bit (`mirror`: all bits set in a
+    downtrend) is several times faster than np.where on masks that change from column to column.
+    """
     rows, columns = p.close.shape
-    stop = np.full((rows, columns), np.nan)
-    trend = np.ones((rows, columns), bool)
-    first = first_rows(p.close)
+    low = p.low.view(np.int64)
+    high_or_low = (-p.high).view(np.int64) ^ low
+    start = p.first + STARTS_ON_BAR
+    last_start = start[start < rows].max(initial=-1)
+    speeds = np.minimum(np.cumsum(np.full(round(max_step / step) + 2, step)), max_step)
 
-    up = np.ones(columns, bool)
-    speed = np.full(columns, step)
-    peak, trough = np.full(columns, np.nan), np.full(columns, np.nan)
-    level = np.full(columns, np.nan)
-    for t in range(rows):
-        high, low = p.high[t], p.low[t]
-        starting = first == t
-        peak, trough = np.where(starting, high, peak), np.where(starting, low, trough)
-        moving = t >= first + 2
-        if not moving.any():
-            level = p.close[t]
-            continue
+    stop, falling = np.full((rows, columns), np.nan), np.zeros((rows, columns), bool)
+    stop, falling = p.recent(stop, 2), p.recent(falling, 2)
+    unseen = rows - len(stop)
+    mirror, flip = np.zeros(columns, np.int64), np.empty(columns, np.int64)
+    level, extreme = np.full(columns, np.nan), np.full(columns, np.nan)
+    reach, held, speed = np.empty(columns), np.empty(columns), np.empty(columns)
+    extensions, fastest = np.zeros(columns, np.int8), np.array(len(speeds) - 1, np.int8)
+    three_lows, negated_high = np.empty((3, columns), np.int64), np.empty(columns, np.int64)
+    low_before_last, last_low, low_now = three_lows.view(np.float64)
+    high_now = negated_high.view(np.float64)
+    crossed, extended, inside = np.empty((3, columns), bool)
+    all_bits = np.array(-1)
 
-        target = np.where(up, peak, trough)
-        reach = np.where(up, level + speed * (target - level), level - speed * (level - target))
-        crossed = np.where(up, low < reach, high > reach) & moving
-        extended = np.where(up, high > peak, low < trough) & moving & ~crossed
+    for t in range(STARTS_ON_BAR, rows):
+        if t <= last_start:
+            starting = np.flatnonzero(start == t)
+            level[starting], extreme[starting] = p.close[t - 1, starting], -p.high[t - 2, starting]
+            extensions[starting], mirror[starting] = 0, 0
+        np.bitwise_and(high_or_low[t - 2 : t + 1], mirror, three_lows)
+        np.bitwise_xor(three_lows, low[t - 2 : t + 1], three_lows)
+        np.bitwise_xor(three_lows[2], high_or_low[t], negated_high)
+
+        speeds.take(extensions, out=speed, mode="clip")
+        np.add(extreme, level, reach)
+        np.multiply(reach, speed, reach)
+        np.subtract(level, reach, reach)
 
         # the stop may not enter the range of the two bars before
-        if t >= 2:
-            near = np.where(up, p.low[t - 1], p.high[t - 1])
-            far = np.where(up, p.low[t - 2], p.high[t - 2])
-            inside_far = np.where(up, far < reach, far > reach)
-            inside_near = np.where(up, near < reach, near > reach)
-            held = np.where(inside_far, far, np.where(inside_near, near, reach))
-        else:
-            held = reach
-        next_level = np.where(crossed, target, held)
+        np.less(low_before_last, reach, inside)
+        np.minimum(last_low, reach, out=held)
+        np.copyto(held, low_before_last, where=inside)
 
-        speed = np.where(crossed, step, np.where(extended, np.minimum(speed + step, max_step), speed))
-        turns_up, turns_down = crossed & ~up, crossed & up
-        peak = np.where(turns_up | (extended & up), high, peak)
-        trough = np.where(turns_down | (extended & ~up), low, trough)
-        up = up ^ crossed
-        level = np.where(moving, next_level, p.close[t])
-        stop[t] = np.where(moving, level, np.nan)
-        trend[t] = up
-    return stop, trend
+        np.less(high_now, extreme, extended)
+        np.add(extensions, extended.view(np.int8), extensions)
+        np.minimum(extensions, fastest, out=extensions)
+
+        np.less(low_now, reach, crossed)
+        np.copyto(held, extreme, where=crossed)
+        np.minimum(extreme, high_now, out=extreme)
+        np.copyto(extreme, low_now, where=crossed)
+        np.copyto(extensions, 0, where=crossed)
+        np.multiply(crossed, all_bits, flip)
+        np.bitwise_xor(mirror, flip, mirror)
+        level, held = held, level
+        if t >= unseen:
+            stop[t - unseen] = level
+            np.not_equal(mirror, 0, falling[t - unseen])
+    return np.where(falling, -stop, stop), falling

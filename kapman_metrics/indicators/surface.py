@@ -218,3 +218,13 @@ INDICATORS: tuple[Indicator, ...] = (
 )
 
 SURFACE: tuple[str, ...] = tuple(output for indicator in INDICATORS for output in indicator.outputs)
+
+# the averages of the snapshot's own columns
+AVERAGE_INDICATORS: tuple[Indicator, ...] = (
+    Indicator("sma_20", "average", trend.sma, ("sma_20",), {"window": 20}, 20),
+    Indicator("sma_50", "average", trend.sma, ("sma_50",), {"window": 50}, 50),
+    Indicator("sma_200", "average", trend.sma, ("sma_200",), {"window": 200}, 200),
+    Indicator("ema_12", "average", trend.ema_indicator, ("ema_12",), {"window": 12}, None),
+    Indicator("ema_26", "average", trend.ema_indicator, ("ema_26",), {"window": 26}, None),
+)
+AVERAGES: tuple[str, ...] = tuple(indicator.name for indicator in AVERAGE_INDICATORS)

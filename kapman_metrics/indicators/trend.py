@@ -12,7 +12,8 @@ from kapman_metrics.indicators.panel import Array, Panel
 from kapman_metrics.indicators.primitives import (
     bars_since_max,
     diff,
-    ema,
+    in_slices,
+    ratio_or_zero,
     rolling_max,
     rolling_mean,
     rolling_mean_deviation,
@@ -20,34 +21,44 @@ from kapman_metrics.indicators.primitives import (
     rolling_sum,
     rolling_weighted_mean,
     shift,
-    true_range,
-    wilder_mean,
-    wilder_sum,
 )
+from kapman_metrics.indicators.series import (
+    ema_of_close,
+    highest,
+    lowest,
+    mean_of_close,
+    mean_of_typical,
+    true_range,
+    typical,
+)
+from kapman_metrics.indicators.smoothing import ema, wilder_mean
 
 
 def adx(p: Panel, window: int) -> tuple[Array, Array, Array]:
     """Average directional index with its plus and minus lines, 0-100 (Wilder 1978)."""
-    before = shift(p.close)
-    span = wilder_sum(np.maximum(p.high, before) - np.minimum(p.low, before), window)
-    up, down = diff(p.high), -diff(p.low)
-    known = ~np.isnan(up)
-    plus = np.where(known, np.where((up > down) & (up > 0), up, 0.0), np.nan)
-    minus = np.where(known, np.where((down > up) & (down > 0), down, 0.0), np.nan)
+    second = p.first + 1  # the first bar has no movement
+    span = wilder_mean(true_range(p), window, second, p.rows())
+    plus = wilder_mean(_movement(p.high, p.low), window, second)
+    minus = wilder_mean(_movement(-p.low, -p.high), window, second)
+    average = wilder_mean(_directional(plus, minus), window, second + window - 1, p.rows())
 
     def line(movement: Array) -> Array:
-        return np.where(span == 0, 0.0, 100 * (wilder_sum(movement, window) / span))
+        # the first sums seed the recursion; the lines are published from the next bar on, as the oracle does
+        return p.known_from(100 * ratio_or_zero(p.recent(movement), span), window + 1)
 
-    plus_line, minus_line = line(plus), line(minus)
-    both = plus_line + minus_line
-    directional = np.where(both == 0, 0.0, 100 * np.abs((plus_line - minus_line) / both))
-    # the first sums seed the recursion; the lines are published from the next bar on, as the oracle does
-    seeded = ~np.isnan(shift(span))
-    return (
-        wilder_mean(directional, window),
-        np.where(seeded, plus_line, np.nan),
-        np.where(seeded, minus_line, np.nan),
-    )
+    return average, line(plus), line(minus)
+
+
+def _movement(high: Array, low: Array) -> Array:
+    """Rise of the high where it is positive and larger than the fall of the low; of mirrored prices, the
+    fall of the low.
+    """
+    rise, fall = diff(high), -diff(low)
+    return np.maximum(rise, 0.0) * (rise > fall)
+
+
+def _directional(plus: Array, minus: Array) -> Array:
+    return 100 * ratio_or_zero(np.abs(plus - minus), plus + minus)
 
 
 def aroon(p: Panel, window: int) -> tuple[Array, Array, Array]:
@@ -59,26 +70,25 @@ def aroon(p: Panel, window: int) -> tuple[Array, Array, Array]:
 
 def cci(p: Panel, window: int, constant: float) -> tuple[Array]:
     """Commodity channel index: distance of the typical price from its mean, in mean deviations."""
-    typical = (p.high + p.low + p.close) / 3.0
-    distance = typical - rolling_mean(typical, window)
-    return (distance / (constant * rolling_mean_deviation(typical, window)),)
+    distance = typical(p) - mean_of_typical(p, window)
+    return (distance / (constant * rolling_mean_deviation(typical(p), window)),)
 
 
 def dpo(p: Panel, window: int) -> tuple[Array]:
     """Detrended price: the close of half a window ago minus the mean of the window."""
-    return (shift(p.close, window // 2 + 1) - rolling_mean(p.close, window),)
+    return (shift(p.close, window // 2 + 1) - mean_of_close(p, window),)
 
 
 def ema_indicator(p: Panel, window: int) -> tuple[Array]:
     """Exponential mean of the close."""
-    return (ema(p.close, window),)
+    return (ema_of_close(p, window),)
 
 
 def ichimoku(p: Panel, window1: int, window2: int, window3: int) -> tuple[Array, Array, Array, Array]:
     """Conversion line, base line, leading spans A and B, not displaced; each needs its whole window."""
 
     def middle(window: int) -> Array:
-        return 0.5 * (rolling_max(p.high, window) + rolling_min(p.low, window))
+        return 0.5 * (highest(p, window) + lowest(p, window))
 
     conversion, base = middle(window1), middle(window2)
     return conversion, base, 0.5 * (conversion + base), middle(window3)
@@ -114,43 +124,49 @@ def kst(
 
 def macd(p: Panel, window_slow: int, window_fast: int, window_sign: int) -> tuple[Array, Array, Array]:
     """Fast minus slow exponential mean of the close, its signal line and the difference."""
-    line = ema(p.close, window_fast) - ema(p.close, window_slow)
-    signal = ema(line, window_sign)
-    return line, signal, line - signal
+    fast, slow = ema_of_close(p, window_fast), ema_of_close(p, window_slow)
+    line = fast - slow
+    signal = ema(line, window_sign, p.rows())
+    return line, signal, p.recent(line) - signal
 
 
 def mass_index(p: Panel, window_fast: int, window_slow: int) -> tuple[Array]:
     """Sum of the ratio of the bar range's mean to that mean's mean."""
     mean_range = ema(p.high - p.low, window_fast)
-    return (rolling_sum(mean_range / ema(mean_range, window_fast), window_slow),)
+    mean_of_means = ema(mean_range, window_fast, p.rows(window_slow))
+    ratio = p.recent(mean_range, window_slow) / mean_of_means
+    return (rolling_sum(ratio, window_slow),)
 
 
 def sma(p: Panel, window: int) -> tuple[Array]:
     """Simple mean of the close."""
-    return (rolling_mean(p.close, window),)
+    return (mean_of_close(p, window),)
 
 
 def stc(p: Panel, window_slow: int, window_fast: int, cycle: int, smooth1: int, smooth2: int) -> tuple[Array]:
     """Schaff trend cycle: the stochastic of the stochastic of MACD, 0-100."""
+    line = ema_of_close(p, window_fast) - ema_of_close(p, window_slow)
+    once = ema(_stochastic(line, cycle), smooth1)
+    return (ema(_stochastic(once, cycle), smooth2, p.rows()),)
 
-    def stochastic(x: Array) -> Array:
-        lowest = rolling_min(x, cycle)
-        return 100 * (x - lowest) / (rolling_max(x, cycle) - lowest)
 
-    line = ema(p.close, window_fast) - ema(p.close, window_slow)
-    return (ema(stochastic(ema(stochastic(line), smooth1)), smooth2),)
+@in_slices
+def _stochastic(x: Array, window: int) -> Array:
+    # on the scale of the oracle: after fifty bars of trend rounding decides when a smoothed 100 has arrived
+    bottom = rolling_min(x, window)
+    return 100 * (x - bottom) / (rolling_max(x, window) - bottom)
 
 
 def trix(p: Panel, window: int) -> tuple[Array]:
     """Change of the triple exponential mean over one bar, percent."""
-    triple = ema(ema(ema(p.close, window), window), window)
+    triple = ema(ema(ema_of_close(p, window), window), window, p.rows(2))
     before = shift(triple)
     return ((triple - before) / before * 100,)
 
 
 def vortex(p: Panel, window: int) -> tuple[Array, Array, Array]:
     """Upward and downward vortex movement over true range, and the difference."""
-    span = rolling_sum(true_range(p.high, p.low, p.close), window)
+    span = rolling_sum(true_range(p), window)
     positive = rolling_sum(np.abs(p.high - shift(p.low)), window) / span
     negative = rolling_sum(np.abs(p.low - shift(p.high)), window) / span
     return positive, negative, positive - negative

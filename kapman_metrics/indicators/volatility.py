@@ -11,15 +11,13 @@ import numpy as np
 
 from kapman_metrics.indicators.panel import Array, Panel
 from kapman_metrics.indicators.primitives import (
-    rolling_max,
     rolling_max_so_far,
     rolling_mean,
     rolling_mean_std,
-    rolling_min,
     rolling_sum,
-    true_range,
-    wilder_mean,
 )
+from kapman_metrics.indicators.series import highest, lowest, mean_of_close, mean_of_typical, true_range
+from kapman_metrics.indicators.smoothing import wilder_mean
 
 
 def _mark(condition: Array, known: Array) -> Array:
@@ -29,7 +27,7 @@ def _mark(condition: Array, known: Array) -> Array:
 
 def atr(p: Panel, window: int) -> tuple[Array]:
     """Average true range (Wilder), in price."""
-    return (wilder_mean(true_range(p.high, p.low, p.close), window),)
+    return (wilder_mean(true_range(p), window, p.first, p.rows()),)
 
 
 def bbands(p: Panel, window: int, window_dev: int) -> tuple[Array, ...]:
@@ -45,10 +43,10 @@ def bbands(p: Panel, window: int, window_dev: int) -> tuple[Array, ...]:
 
 def donchian(p: Panel, window: int) -> tuple[Array, ...]:
     """Highest high, lowest low, their middle, place of the close, width in percent of the mean close."""
-    upper, lower = rolling_max(p.high, window), rolling_min(p.low, window)
+    upper, lower = highest(p, window), lowest(p, window)
     middle = (upper - lower) / 2.0 + lower
     place = (p.close - lower) / (upper - lower)
-    return upper, lower, middle, place, (upper - lower) / rolling_mean(p.close, window) * 100
+    return upper, lower, middle, place, (upper - lower) / mean_of_close(p, window) * 100
 
 
 def keltner(p: Panel, window: int, window_atr: int) -> tuple[Array, ...]:
@@ -58,7 +56,7 @@ def keltner(p: Panel, window: int, window_atr: int) -> tuple[Array, ...]:
     Order: upper, lower, middle, place, width in percent of the middle, marks outside above / below. The
     true-range window belongs to the channel's later form and has no part in this one; the surface carries it.
     """
-    middle = rolling_mean((p.high + p.low + p.close) / 3.0, window)
+    middle = mean_of_typical(p, window)
     upper = rolling_mean((4 * p.high - 2 * p.low + p.close) / 3.0, window)
     lower = rolling_mean((-2 * p.high + 4 * p.low + p.close) / 3.0, window)
     place = (p.close - lower) / (upper - lower)
@@ -68,6 +66,6 @@ def keltner(p: Panel, window: int, window_atr: int) -> tuple[Array, ...]:
 
 def ulcer_index(p: Panel, window: int) -> tuple[Array]:
     """Root mean square of the drawdown, in percent, from the highest close of `window` bars."""
-    highest = rolling_max_so_far(p.close, window)
-    drawdown = 100 * (p.close - highest) / highest
+    peak = rolling_max_so_far(p.close, window)
+    drawdown = 100 * (p.close - peak) / peak
     return (np.sqrt(rolling_sum(drawdown**2 / window, window)),)

@@ -18,10 +18,9 @@ class Deviation:
     reason: str
 
 
-# A close that does not move for a whole window has no band width, no place in its band and no CCI: Kapman
-# says width 0
-# and null. `ta` divides the rounding residue that pandas' running sums keep from earlier bars and prints
-# numbers.
+# A close that does not move for a whole window has no band width, no place in its band, no CCI and no range of
+# its RSI: Kapman says width 0 and null. `ta` divides the rounding residue that pandas' running sums keep from
+# earlier bars and prints numbers (and here and there null where the residue happens to be 0).
 RESIDUE_ON_FLAT_WINDOWS: tuple[str, ...] = (
     "cci",
     "bollinger_hband",
@@ -30,8 +29,25 @@ RESIDUE_ON_FLAT_WINDOWS: tuple[str, ...] = (
     "bollinger_wband",
     "bollinger_hband_indicator",
     "bollinger_lband_indicator",
+    "keltner_channel_pband",
     "stc",
+    "stochrsi",
+    "stochrsi_k",
+    "stochrsi_d",
 )
+
+# Marks of a close outside its band. Where the close equals the band (prices in cents do that), rounding decides,
+# and pandas' running sums round otherwise: within 1e-9 of the band the marks may differ.
+ROUNDING_AT_THE_BAND: dict[str, str] = {
+    "bollinger_hband_indicator": "bollinger_hband",
+    "bollinger_lband_indicator": "bollinger_lband",
+    "keltner_channel_hband_indicator": "keltner_channel_hband",
+    "keltner_channel_lband_indicator": "keltner_channel_lband",
+}
+
+# Places in a band, 0 at the lower and 1 at the upper: near 0 their own size says nothing about their precision,
+# so they agree to 1e-9 of the band's width.
+IN_BAND_WIDTHS: tuple[str, ...] = ("bollinger_pband", "keltner_channel_pband", "donchian_channel_pband")
 
 DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(("average_true_range",), 13, "zeros until the first average exists"),

@@ -80,11 +80,15 @@ def ta_outputs(
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         for names, make in makers.items():
-            for name in names:
-                if only is not None and name not in only:
-                    continue
+            asked = [name for name in names if only is None or name in only]
+            try:
+                indicator = make() if asked else None
+            except (IndexError, ValueError):
+                out |= {name: np.full(len(c), np.nan) for name in asked}
+                continue
+            for name in asked:
                 try:
-                    out[name] = np.array(getattr(make(), name)(), dtype=float)
+                    out[name] = np.array(getattr(indicator, name)(), dtype=float)
                 except (IndexError, ValueError):
                     out[name] = np.full(len(c), np.nan)
     return out
