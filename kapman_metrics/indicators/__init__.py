@@ -7,20 +7,26 @@ for a trade.
 from kapman_metrics.indicators.compute import indicators, technical_snapshot
 from kapman_metrics.indicators.surface import AVERAGES, INDICATORS, SURFACE, Indicator
 from kapman_metrics.indicators.warm_up import (
+    COMPARABLE_DEVIATION,
     DEVIATIONS,
+    DRIFTING_BANDS,
     IN_BAND_WIDTHS,
     RESIDUE_ON_FLAT_WINDOWS,
     ROUNDING_AT_THE_BAND,
+    STC_RESOLUTION,
     Deviation,
 )
 
 __all__ = [
     "AVERAGES",
+    "COMPARABLE_DEVIATION",
     "DEVIATIONS",
+    "DRIFTING_BANDS",
     "INDICATORS",
     "IN_BAND_WIDTHS",
     "RESIDUE_ON_FLAT_WINDOWS",
     "ROUNDING_AT_THE_BAND",
+    "STC_RESOLUTION",
     "SURFACE",
     "Deviation",
     "Indicator",

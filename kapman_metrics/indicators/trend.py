@@ -152,7 +152,6 @@ def stc(p: Panel, window_slow: int, window_fast: int, cycle: int, smooth1: int, 
 
 @in_slices
 def _stochastic(x: Array, window: int) -> Array:
-    # on the scale of the oracle: after fifty bars of trend rounding decides when a smoothed 100 has arrived
     bottom = rolling_min(x, window)
     return 100 * (x - bottom) / (rolling_max(x, window) - bottom)
 

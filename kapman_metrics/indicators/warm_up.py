@@ -36,6 +36,23 @@ RESIDUE_ON_FLAT_WINDOWS: tuple[str, ...] = (
     "stochrsi_d",
 )
 
+# pandas keeps running sums of squares: their rounding error has the size of the largest price so far, squared.
+# After a fall to a fraction, or in a calm window, `ta`'s band is off by more than 1e-9; Kapman's is that of the
+# window's own 20 closes. The two are comparable while the deviation exceeds this part of the highest close so far.
+DRIFTING_BANDS: tuple[str, ...] = (
+    "bollinger_hband",
+    "bollinger_lband",
+    "bollinger_pband",
+    "bollinger_wband",
+)
+COMPARABLE_DEVIATION = 1e-3
+
+# The second stochastic of `stc` looks for the range of a smoothed first one. After weeks of one direction that
+# range (of 100 points) shrinks towards rounding, which is magnified in what either prints for it and afterwards:
+# the two are comparable until it has been below this. Where it is 0 the series has a gap, and pandas 3.0 and 3.1
+# weigh the value after a gap wrongly at span 3 (a known regression; Kapman does as documented and as pandas 2 did).
+STC_RESOLUTION = 1e-3
+
 # Marks of a close outside its band. Where the close equals the band (prices in cents do that), rounding decides,
 # and pandas' running sums round otherwise: within 1e-9 of the band the marks may differ.
 ROUNDING_AT_THE_BAND: dict[str, str] = {

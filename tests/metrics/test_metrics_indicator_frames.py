@@ -18,6 +18,7 @@ from kapman_metrics.indicators import (
     AVERAGES,
     RESIDUE_ON_FLAT_WINDOWS,
     SURFACE,
+    compute,
     indicators,
     technical_snapshot,
 )
@@ -71,6 +72,49 @@ def test_the_latest_row_is_the_last_row_of_the_full_history_bit_for_bit(seed: in
     )
     full = indicators(uneven).group_by("symbol", maintain_order=True).last()
     assert full.equals(indicators(uneven, last=True).select(full.columns))
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    symbols=st.integers(1, 5),
+    lengths=st.lists(st.integers(1, 140), min_size=7, max_size=7),
+)
+def test_the_latest_row_does_not_depend_on_the_company_a_symbol_is_computed_in(seed, symbols, lengths):
+    whole = random_bars(7, 140, seed=seed)
+    first = {f"S{number:03d}": whole["date"][140 - length] for number, length in enumerate(lengths)}
+    uneven = whole.filter(pl.col("date") >= pl.col("symbol").replace_strict(first))
+    together = indicators(uneven, last=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compute, "BLOCK_SYMBOLS", symbols)
+        assert indicators(uneven, last=True).equals(together)
+    some = pl.col("symbol").is_in(["S002", "S005"])
+    assert indicators(uneven.filter(some), last=True).equals(together.filter(some))
+
+
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 10_000), cut=st.integers(30, 299))
+def test_a_backfilled_session_equals_the_same_session_computed_on_its_day(seed: int, cut: int):
+    later = random_bars(3, 300, seed=seed)
+    day = later["date"].unique().sort()[cut]
+    on_its_day = later.filter(pl.col("date") <= day)
+    assert indicators(later, as_of=day, last=True).equals(indicators(on_its_day, last=True))
+    assert indicators(later).filter(pl.col("date") == day).equals(indicators(on_its_day, last=True))
+    assert technical_snapshot(later, day).equals(technical_snapshot(on_its_day, day))
+
+
+def test_the_order_of_the_rows_does_not_matter():
+    sorted_bars = random_bars(4, 80, seed=12)
+    for other in (sorted_bars.sort("date", "symbol"), sorted_bars.sample(fraction=1.0, shuffle=True, seed=3)):
+        assert indicators(other).equals(indicators(sorted_bars))
+        assert indicators(other, last=True).equals(indicators(sorted_bars, last=True))
+
+
+def test_an_rsi_that_does_not_move_has_no_place_in_its_range():
+    close = np.concatenate([100 + np.sin(np.arange(40)), np.full(40, 101.37)])
+    last = indicators(bars("X", close), last=True)
+    assert last["rsi"][0] is not None
+    assert last["stochrsi"][0] is None
 
 
 def test_a_symbol_has_the_same_values_alone_and_in_company():
