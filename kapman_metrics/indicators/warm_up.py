@@ -19,8 +19,9 @@ class Deviation:
 
 
 # A close that does not move for a whole window has no band width, no place in its band, no CCI and no range of
-# its RSI: Kapman says width 0 and null. `ta` divides the rounding residue that pandas' running sums keep from
-# earlier bars and prints numbers (and here and there null where the residue happens to be 0).
+# its RSI, and twenty bars without a range have no Keltner channel: Kapman says width 0 and null. `ta` divides the
+# rounding residue that pandas' running sums keep from earlier bars and prints numbers (and here and there null,
+# where the residue happens to be 0).
 RESIDUE_ON_FLAT_WINDOWS: tuple[str, ...] = (
     "cci",
     "bollinger_hband",
