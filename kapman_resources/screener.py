@@ -17,6 +17,7 @@ import psycopg
 from psycopg import sql
 
 from kapman_metrics import screening
+from kapman_metrics.indicators import SNAPSHOT_COLUMNS
 from kapman_metrics.screen_words import ScreenError
 from kapman_metrics.screening import Kind
 from kapman_metrics.universe import UNIVERSE_COLUMNS
@@ -24,21 +25,7 @@ from kapman_resources.database.core import Database
 from kapman_resources.database.queries import query
 
 # the specification's names of what the surface calls otherwise
-_SNAPSHOT_NAMES = {
-    "rsi_14": "rsi",
-    "macd_line": "macd",
-    "macd_histogram": "macd_diff",
-    "stoch_k": "stoch",
-    "stoch_d": "stoch_signal",
-    "mfi_14": "money_flow_index",
-    "adx_14": "adx",
-    "atr_14": "average_true_range",
-    "bbands_upper": "bollinger_hband",
-    "bbands_middle": "bollinger_mavg",
-    "bbands_lower": "bollinger_lband",
-    "bbands_width": "bollinger_wband",
-    "obv": "on_balance_volume",
-}
+_SNAPSHOT_NAMES = {name: output for name, output in SNAPSHOT_COLUMNS.items() if name != output}
 # known of watchlist symbols only
 _WATCHLIST_NUMBERS = (
     "phase_score", "phase_confidence", "primary_event_confidence", "bc_score", "spring_score", "composite_score",

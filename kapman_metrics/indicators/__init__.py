@@ -4,7 +4,7 @@ Does not belong here: single formulas (momentum, trend, psar, volatility, volume
 for a trade.
 """
 
-from kapman_metrics.indicators.compute import indicators, technical_snapshot
+from kapman_metrics.indicators.compute import SNAPSHOT_COLUMNS, indicators, technical_snapshot
 from kapman_metrics.indicators.surface import AVERAGES, INDICATORS, SURFACE, Indicator
 from kapman_metrics.indicators.warm_up import (
     COMPARABLE_DEVIATION,
@@ -26,6 +26,7 @@ __all__ = [
     "IN_BAND_WIDTHS",
     "RESIDUE_ON_FLAT_WINDOWS",
     "ROUNDING_AT_THE_BAND",
+    "SNAPSHOT_COLUMNS",
     "STC_RESOLUTION",
     "SURFACE",
     "Deviation",

@@ -25,7 +25,7 @@ from kapman_metrics.indicators.surface import AVERAGE_INDICATORS, AVERAGES, INDI
 HISTORY_BLOCK_SYMBOLS = 256  # whole histories of all outputs are in memory at once
 
 # snapshot column -> output of the surface
-_SNAPSHOT = {
+SNAPSHOT_COLUMNS = {
     "rsi_14": "rsi",
     "macd_line": "macd",
     "macd_signal": "macd_signal",
@@ -103,7 +103,7 @@ def technical_snapshot(bars: pl.DataFrame, as_of: date) -> pl.DataFrame:
     documents = [compact_json(dict(zip(SURFACE, row, strict=True))) for row in rows]
     return latest.join(vwap, on=["symbol", "date"], how="left", maintain_order="left").select(
         "symbol",
-        *(pl.col(source).alias(name) for name, source in _SNAPSHOT.items()),
+        *(pl.col(source).alias(name) for name, source in SNAPSHOT_COLUMNS.items()),
         "vwap",
         pl.Series("technical_indicators_json", documents, dtype=pl.String),
     )
